@@ -1,0 +1,35 @@
+"""What became of a signal, as the gateway reported it."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from models.signal import Action
+
+ReportStatus = Literal["filled", "accepted", "rejected", "expired", "unknown", "refused"]
+
+
+class ExecutionReport(Struct, frozen=True, kw_only=True):
+    """The outcome of one signal, as `on_execution` receives it.
+
+    `status` is `filled` or `accepted` when the gateway executed it. Otherwise nothing was filled and
+    `reason` says why: `rejected` by the gateway, `refused` by the worker before sending, `expired`
+    without ever being sent, or `unknown` when no answer could be had. `filled_price` is in the quote
+    currency; `balance` is the account's cash afterwards, where the gateway tells it.
+    """
+
+    signal_id: str
+    symbol: str
+    action: Action
+    quantity: float
+    status: ReportStatus
+    order_id: str | None = None
+    filled_quantity: float = 0.0
+    filled_price: float | None = None
+    balance: float | None = None
+    reason: str | None = None
+
+    @property
+    def executed(self) -> bool:
+        """Whether the gateway took the order."""
+        return self.status in {"filled", "accepted"}

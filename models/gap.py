@@ -1,0 +1,21 @@
+"""A stretch of time in which messages may have been missed."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """A hole in what a session was told, as `on_gap` receives it.
+
+    `missed` is the exact number of messages where the publisher counts them, else None: then messages
+    between `since` and `until` may or may not have been missed. Both are aware times in UTC.
+    """
+
+    stream: Literal["bars", "trades"]
+    symbol: str
+    since: datetime
+    until: datetime
+    reason: str
+    missed: int | None = None

@@ -1,0 +1,141 @@
+"""What arrives over Redis: bars, trades and control events, each decoded and checked in one place.
+
+Bars and trades are msgspec structs, because they are made hundreds of thousands of times a second;
+control events are rare and validated by pydantic. Prices on this path are floats: they are observed,
+not booked.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+import msgspec
+from msgspec import Meta, Struct
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from models.errors import DecodeError
+
+MAX_PAYLOAD_BYTES = 64 * 1024
+SYMBOL_PATTERN = r"^[A-Za-z0-9._:/-]{1,32}$"
+
+Price = Annotated[float, Meta(gt=0)]
+Volume = Annotated[float, Meta(ge=0)]
+AwareTime = Annotated[datetime, Meta(tz=True)]
+
+
+class Bar(Struct, frozen=True, gc=False):
+    """One bar of a symbol: open, high, low and close in the quote currency, volume in units traded.
+
+    `timestamp` is aware and marks the bar as the publisher marks it (usually its start). `seq` and
+    `epoch` count messages of a channel, where the publisher has them. Made directly, a Bar is taken at
+    its word; `Bar.decode` checks every rule.
+
+    >>> from datetime import UTC
+    >>> Bar("AAPL", "1m", 99.5, 101.0, 99.0, 100.5, 1200.0, datetime(2026, 1, 28, 10, tzinfo=UTC)).close
+    100.5
+    """
+
+    symbol: str
+    timeframe: Annotated[str, Meta(min_length=1, max_length=16)]
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Volume
+    timestamp: AwareTime
+    seq: int | None = None
+    epoch: int | None = None
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read one JSON message. Raises DecodeError with a stable reason."""
+        try:
+            bar = _decode_bar(payload)
+        except (ValueError, RecursionError) as error:
+            raise _refusal(payload, error) from error
+        if not (bar.low <= bar.open <= bar.high and bar.low <= bar.close <= bar.high):
+            raise DecodeError("inconsistent_bar", "low ≤ open, close ≤ high does not hold")
+        return bar  # type: ignore[return-value]  # the decoder is made for Bar, which has no subclasses
+
+
+class Trade(Struct, frozen=True, gc=False, rename={"tick_type": "tickType"}):
+    """One trade: price in the quote currency, size in units."""
+
+    symbol: str
+    price: Price
+    size: Price
+    timestamp: AwareTime
+    tick_type: Literal["trade"] = "trade"
+    seq: int | None = None
+    epoch: int | None = None
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read one JSON message. Raises DecodeError with a stable reason."""
+        try:
+            return _decode_trade(payload)  # type: ignore[return-value]  # as above
+        except (ValueError, RecursionError) as error:
+            raise _refusal(payload, error) from error
+
+
+_decode_bar = msgspec.json.Decoder(Bar).decode
+_decode_trade = msgspec.json.Decoder(Trade).decode
+
+
+def _refusal(payload: bytes, error: Exception) -> DecodeError:
+    """Name what is wrong with a payload, in words few enough for a metric label."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        return DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+    if isinstance(error, msgspec.ValidationError):
+        reason = "missing_field" if "missing required field" in str(error) else "invalid_value"
+        return DecodeError(reason, str(error))
+    if isinstance(error, RecursionError):
+        return DecodeError("not_json", "nested too deeply")
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return DecodeError("not_utf8", "the payload is not UTF-8")
+    return DecodeError("not_json", str(error))
+
+
+class ControlEvent(BaseModel):
+    """A request to start or stop sessions, as published on `system:subscription_updates`.
+
+    `session_id` names one session; without it `strategy_id` does; with neither, every session of the
+    symbol is meant. Unknown fields are ignored.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True)
+
+    action: Literal["subscribe", "unsubscribe"]
+    symbol: Annotated[str, Field(pattern=SYMBOL_PATTERN)]
+    type: Literal["stock", "crypto"]
+    strategy_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    session_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Read one JSON message. Raises DecodeError with a stable reason."""
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+        try:
+            return cls.model_validate_json(payload)
+        except ValidationError as error:
+            raise _control_refusal(payload, error) from error
+
+
+def _control_refusal(payload: bytes, error: ValidationError) -> DecodeError:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "message"
+    detail = f"{where}: {first['msg']}"
+    if first["type"] == "json_invalid":
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
+            return DecodeError("not_utf8", "the payload is not UTF-8")
+        return DecodeError("not_json", detail)
+    if first["type"] == "missing":
+        return DecodeError("missing_field", detail)
+    if first["loc"] == ("action",):
+        return DecodeError("unknown_action", detail)
+    return DecodeError("invalid_value", detail)

@@ -1,0 +1,216 @@
+"""The class that every strategy subclasses."""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Protocol, Self, get_args
+
+import structlog
+from msgspec.structs import asdict
+
+from models.errors import StrategyRejected
+from models.execution import ExecutionReport
+from models.gap import Gap
+from models.market_data import Bar, Trade
+from models.position import Position
+from models.signal import Action, Decision, Signal, derive_signal_id
+from strategies.parameters import Parameters
+
+MAX_METADATA_BYTES = 8 * 1024
+
+
+class SignalSink(Protocol):
+    """Who takes a strategy's decisions: a session of the worker, a backtest, or nobody yet."""
+
+    def emit(self, decision: Decision) -> str:
+        """Take over a checked decision; return its signal's id."""
+
+
+class BaseStrategy(ABC):
+    """A strategy: it is told of bars and trades of one symbol, and sends signals.
+
+    Override `on_bar` and `on_trade`; everything else is optional. One instance serves one session, and
+    is never called by two threads at once. What it must declare, if anything, stands on the class:
+
+    - `name`, under which sessions start it (default: the class's name in snake_case);
+    - `parameters`, with types, bounds and defaults;
+    - `warmup_bars`, how many past bars it needs before its decisions count;
+    - `deadline_ms`, the time that one call may take, where HANDLER_DEADLINE_MS is too little.
+
+    Made by hand in a test it needs no worker: its signals collect in `sent_signals`.
+
+    >>> class BuyTheDip(BaseStrategy):
+    ...     parameters = Parameters(drop=Parameter(0.02, minimum=0.0, description="fall within a bar"))
+    ...     def on_bar(self, bar):
+    ...         if bar.close < bar.open * (1 - self.parameters.drop) and not self.position.expected:
+    ...             self.send_signal("BUY", bar.close, 10)
+    ...     def on_trade(self, trade):
+    ...         pass
+    """
+
+    name: ClassVar[str] = ""
+    parameters: ClassVar[Parameters] = Parameters()
+    warmup_bars: int = 0
+    deadline_ms: ClassVar[int | None] = None
+
+    def __init__(self, strategy_id: str, symbol: str, session_id: str | None = None) -> None:
+        self.strategy_id = strategy_id
+        self.symbol = symbol
+        self.session_id = session_id
+        self.position = Position()
+        self.sent_signals: list[Signal] = []
+        self.log = structlog.get_logger("strategy").bind(
+            strategy_id=strategy_id, symbol=symbol, session_id=session_id
+        )
+        self._sink: SignalSink = _ByHand(self)
+        self.__dict__.setdefault("parameters", type(self).parameters.bind({}))
+
+    @classmethod
+    def build(
+        cls,
+        strategy_id: str,
+        symbol: str,
+        session_id: str | None = None,
+        parameters: Mapping[str, object] | None = None,
+    ) -> Self:
+        """Make an instance with checked parameters, which are in place before `__init__` runs.
+
+        Raises StrategyRejected when a parameter is unknown or out of its bounds.
+        """
+        strategy = cls.__new__(cls)
+        strategy.__dict__["parameters"] = cls.parameters.bind(parameters or {})
+        strategy.__init__(strategy_id, symbol, session_id)  # type: ignore[misc]
+        if "_sink" not in strategy.__dict__:
+            raise StrategyRejected(
+                f"{cls.__name__}.__init__ must call super().__init__(strategy_id, symbol, session_id)"
+            )
+        return strategy
+
+    @abstractmethod
+    def on_bar(self, bar: Bar) -> None:
+        """Answer a completed bar."""
+
+    @abstractmethod
+    def on_trade(self, trade: Trade) -> None:
+        """Answer a trade."""
+
+    def on_start(self) -> None:
+        """Prepare: called once, before the first bar, with parameters and restored state in place."""
+
+    def on_stop(self) -> None:
+        """Finish: called once, after the last bar. Signals sent here still go out."""
+
+    def on_execution(self, report: ExecutionReport) -> None:
+        """Answer the outcome of a signal; `self.position` already holds it."""
+
+    def on_gap(self, gap: Gap) -> None:
+        """Answer a stretch of time in which bars or trades may have been missed."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what should survive a restart, as JSON."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what `get_state` returned; called before `on_start`."""
+
+    def send_signal(
+        self,
+        action: Action,
+        price: float,
+        quantity: float,
+        confidence: float = 1.0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Ask for an order and return the signal's id; `on_execution` will tell what became of it.
+
+        `price` and `quantity` are finite and positive, `confidence` lies from 0 to 1, `metadata` is JSON
+        of at most 8 KiB. Raises StrategyRejected, and sends nothing, when one of them is not.
+        """
+        if action not in get_args(Action):
+            raise StrategyRejected(f"action is {action!r}; it must be 'BUY' or 'SELL'")
+        decision = Decision(
+            action=action,
+            price=_positive("price", price),
+            quantity=_positive("quantity", quantity),
+            confidence=_share("confidence", confidence),
+            metadata=_json_object(metadata),
+        )
+        return self._sink.emit(decision)
+
+    def attach(self, sink: SignalSink) -> None:
+        """Connect the strategy to whoever takes its decisions. Called by the host, not by authors."""
+        self._sink = sink
+
+    def apply_report(self, report: ExecutionReport) -> None:
+        """Book an answer into `self.position`, then call `on_execution`.
+
+        The worker does this for every answer; call it in a test to play the gateway.
+        """
+        self.position = self.position.after_report(report)
+        self.on_execution(report)
+
+
+class _ByHand:
+    """Takes the decisions of a strategy that nobody hosts: they collect in its `sent_signals`."""
+
+    def __init__(self, strategy: BaseStrategy) -> None:
+        self._strategy = strategy
+
+    def emit(self, decision: Decision) -> str:
+        strategy = self._strategy
+        key = strategy.session_id or strategy.strategy_id
+        signal = Signal(
+            **asdict(decision),
+            signal_id=derive_signal_id(key, "by hand", len(strategy.sent_signals)),
+            session_key=key,
+            session_id=strategy.session_id,
+            strategy_id=strategy.strategy_id,
+            symbol=strategy.symbol,
+            timestamp=datetime.now(UTC),
+        )
+        strategy.sent_signals.append(signal)
+        strategy.position = strategy.position.after_signal(signal)
+        return signal.signal_id
+
+
+def _number(name: str, given: object) -> float:
+    try:
+        value = float(given)  # type: ignore[arg-type]  # the except clause is the check
+    except (TypeError, ValueError, OverflowError):
+        raise StrategyRejected(f"{name} is {given!r}; it must be a number") from None
+    if isinstance(given, bool | str | bytes) or not math.isfinite(value):
+        raise StrategyRejected(f"{name} is {given!r}; it must be a finite number")
+    return value
+
+
+def _positive(name: str, given: object) -> float:
+    value = _number(name, given)
+    if value <= 0:
+        raise StrategyRejected(f"{name} is {value}; it must be above 0")
+    return value
+
+
+def _share(name: str, given: object) -> float:
+    value = _number(name, given)
+    if not 0 <= value <= 1:
+        raise StrategyRejected(f"{name} is {value}; it must lie from 0 to 1")
+    return value
+
+
+def _json_object(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise StrategyRejected(f"metadata is of type {type(given).__name__}; it must be a dict")
+    try:
+        encoded = json.dumps(dict(given), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StrategyRejected(f"metadata is not JSON: {error}") from None
+    if len(encoded) > MAX_METADATA_BYTES:
+        raise StrategyRejected(
+            f"metadata is {len(encoded)} bytes as JSON; at most {MAX_METADATA_BYTES} are sent"
+        )
+    copy: dict[str, Any] = json.loads(encoded)
+    return copy
