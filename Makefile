@@ -1,0 +1,109 @@
+# Strategy Worker. Needs python3 (3.11 or newer) with pip, and make; nothing else is installed outside .venv.
+#
+#   make demo     everything running at once on this machine: embedded servers, gateway, worker, real prices
+#   make test     every test, with a real Valkey and a real PostgreSQL
+#   make check    format, lint, types, import layers, architecture
+#
+# Variables: PYTHON=python3.12 (another interpreter), DEMO_ARGS="--speed 500", TEST_ARGS="-k paper", BENCH_ARGS=…
+
+PYTHON ?= python3
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+# Stamps: each names one finished step, so that a second run starts at once and a broken one is resumed.
+MADE := $(VENV)/.made
+DEMO := $(VENV)/.demo-installed
+DEV := $(VENV)/.dev-installed
+
+# What is checked: whatever of these exists.
+SOURCES = $(wildcard main.py config.py models services strategies tests benchmarks)
+
+# Settings of the user's pip that would install somewhere else than the virtual environment.
+export PIP_USER := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME PYTHONPATH
+
+# Everything is locked, so nothing is resolved. The interpreter's own pip steps in where ensurepip is missing.
+INSTALL = if $(RUN) -c 'import pip' 2>/dev/null; then pip="$(RUN) -m pip"; else pip="$(PYTHON) -m pip --python $(RUN)"; fi; \
+	umask 022; $$pip install --quiet --no-deps --require-hashes
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format-check lint types layers architecture format bench lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+demo: $(DEMO) ## see it: worker, gateway and both servers on real prices, then a report
+	@$(RUN) main.py demo $(DEMO_ARGS)
+
+test: $(DEV) ## prove it: every test against real servers
+	@$(RUN) -m pytest -n 2 $(TEST_ARGS)
+
+check: format-check lint types layers architecture ## format, lint, types, import layers, architecture
+
+format-check: $(DEV)
+	@$(BIN)/ruff format --check .
+
+lint: $(DEV)
+	@$(BIN)/ruff check .
+
+types: $(DEV)
+	@$(RUN) -m mypy $(SOURCES)
+
+layers: $(DEV)
+	@$(RUN) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-cache
+
+architecture: $(DEV)
+	@$(RUN) -m pytest --quiet tests/unit/test_architecture.py tests/unit/test_tooling.py
+
+format: $(DEV) ## write the formatting that `make check` asks for
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(DEV) ## measure: ratios to floors measured in the same run
+	@$(RUN) -m benchmarks $(BENCH_ARGS)
+
+# --- the virtual environment --------------------------------------------------------------------------------------
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'Strategy Worker needs Python 3.11 or newer; "$(PYTHON)" is' "$$($(PYTHON) --version 2>&1 || true)." >&2; \
+		echo 'Name another one: make PYTHON=python3.12 …' >&2; exit 2; }
+	@umask 022; rm -rf $(VENV); $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(RUN) --version >/dev/null; } \
+		|| { echo 'No virtual environment could be made: "$(PYTHON)" has neither ensurepip nor pip 22.3 or newer.' >&2; \
+		     echo 'On Debian and Ubuntu: apt install python3-venv (or python3-pip).' >&2; exit 2; }
+	@touch $@
+
+$(DEMO): requirements.txt requirements-demo.txt | $(MADE)
+	@echo 'Installing into $(VENV) …'
+	@$(INSTALL) -r requirements.txt -r requirements-demo.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(DEMO)
+	@echo 'Installing the tools for tests and checks into $(VENV) …'
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $@
+
+# --- the locks ----------------------------------------------------------------------------------------------------
+
+# Packages that an earlier lock holds are left out of the next one, so that each stands in one file.
+LOCK = build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock'
+EXCEPT = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
+
+lock: ## write requirements*.txt anew from pyproject.toml
+	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.8
+	@$(LOCK) pyproject.toml -o requirements.txt
+	@$(LOCK) --group demo -c requirements.txt $(call EXCEPT,requirements.txt) -o requirements-demo.txt
+	@$(LOCK) --group dev -c requirements.txt -c requirements-demo.txt \
+		$(call EXCEPT,requirements.txt requirements-demo.txt) -o requirements-dev.txt
+
+clean: ## remove the virtual environment, caches and everything that can be made again
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
