@@ -34,14 +34,15 @@ _MASK = "***"
 _LARGEST_FILE = 64 * 1024
 _IN_URL = re.compile(r"://(?:[^\s/?#:@]*:\S*|[^\s/?#@]*)@")
 _NAMED = re.compile(
-    r"""((?:password|passwd|secret|token)["']?\s*(?:=|:\s*(?=["']))\s*)("[^"]*"|'[^']*'|[^\s&,;]+)""",
+    r"""((?:password|passwd|secret|token)["']?\s*(?:=|:\s*(?=["']))\s*|\bbearer\s+)"""
+    r"""("[^"]*"|'[^']*'|[^\s&,;]+)""",
     re.IGNORECASE,
 )
 _PERCENT_ENCODE = "percent-encode special characters of the password (@ is %40, / is %2F, # is %23, ? is %3F)"
 
 
 def masked(text: str) -> str:
-    """Return `text` with the credentials inside URLs and after `password=` and its like replaced by ***."""
+    """Return `text` with *** for credentials in URLs, after `password=` and its like, and after Bearer."""
     return _NAMED.sub(rf"\1{_MASK}", _IN_URL.sub(f"://{_MASK}@", text))
 
 

@@ -115,6 +115,10 @@ def test_settings_that_contradict_each_other_are_reported_with_the_other_problem
     assert said in lines[1]
 
 
+def test_a_setting_that_is_wrong_in_itself_contradicts_nothing() -> None:
+    assert len(problems({"HEALTH_PORT": "80x", "METRICS_PORT": "8080"})) == 1
+
+
 def test_both_ports_may_be_switched_off() -> None:
     assert load_settings({"HEALTH_PORT": "0", "METRICS_PORT": "0"}, dotenv=None).metrics_port == 0
 
@@ -221,6 +225,7 @@ def test_credentials_in_a_url_are_masked(secret: str, around: str) -> None:
         ),
         ("host=db password='hunter 2' user=u", "host=db password=*** user=u"),
         ('{"token": "hunter2", "symbol": "AAPL"}', '{"token": ***, "symbol": "AAPL"}'),
+        ("Authorization: Bearer hunter2", "Authorization: Bearer ***"),
         ("http://localhost:3000/a", "http://localhost:3000/a"),
         ("token: expired", "token: expired"),
     ],

@@ -1,0 +1,231 @@
+"""What the log says, and what it never says."""
+
+import json
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from services.telemetry.logs import Throttle, configure_logging, redact
+
+module_log = structlog.get_logger("module")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    out, err = capsys.readouterr()
+    assert out == ""
+    return [json.loads(line) for line in err.splitlines()]
+
+
+def test_an_event_is_one_json_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    structlog.get_logger("worker").bind(symbol="AAPL").info("session_started", sessions=3)
+    (line,) = lines(capsys)
+    assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() == timedelta(0)
+    assert line == {
+        "level": "info",
+        "logger": "worker",
+        "action": "session_started",
+        "symbol": "AAPL",
+        "sessions": 3,
+    }
+
+
+def test_events_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("WARNING", "json")
+    module_log.info("quiet")
+    logging.getLogger("library").info("quiet")
+    module_log.warning("loud")
+    assert [line["action"] for line in lines(capsys)] == ["loud"]
+
+
+def test_a_later_configuration_holds_for_loggers_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("ERROR", "json")
+    module_log.error("first")
+    configure_logging("DEBUG", "json")
+    module_log.debug("second")
+    assert [line["action"] for line in lines(capsys)] == ["first", "second"]
+
+
+def test_records_of_libraries_take_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    logging.getLogger("uvicorn.error").error("failed at %s", "redis://:hunter2@host")
+    logging.getLogger("uvicorn.access").info("GET /health")
+    (line,) = lines(capsys)
+    assert (line["level"], line["logger"]) == ("error", "uvicorn.error")
+    assert line["action"] == "failed at redis://***@host"
+
+
+def test_python_warnings_take_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        configure_logging("INFO", "json")
+        warnings.simplefilter("always")
+        warnings.warn("old", UserWarning, stacklevel=1)
+    (line,) = lines(capsys)
+    assert line["logger"] == "py.warnings"
+
+
+def test_an_exception_comes_with_its_traceback_and_without_secrets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("INFO", "json")
+    try:
+        int("redis://:hunter2@host")
+    except ValueError as error:
+        module_log.exception("parse_failed", error=error)
+        logging.getLogger("library").exception("parse failed")
+    for line in lines(capsys):
+        assert line["exception"].startswith("Traceback")
+        assert "ValueError" in line["exception"]
+        assert "hunter2" not in str(line)
+
+
+def test_a_field_named_action_is_kept_beside_the_action(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    module_log.info("signal_sent", action="BUY")
+    (line,) = lines(capsys)
+    assert (line["action"], line["action_"]) == ("signal_sent", "BUY")
+
+
+def test_any_value_can_be_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    endless: dict[str, Any] = {}
+    endless["self"] = endless
+    module_log.info(
+        "odd", nan=float("nan"), raw=b"\xff", when=timedelta(1), error=KeyError(), endless=endless
+    )
+    (line,) = lines(capsys)
+    assert (line["nan"], line["raw"], line["when"], line["error"]) == (
+        "nan",
+        "\\xff",
+        "1 day, 0:00:00",
+        "KeyError()",
+    )
+
+
+def test_console_lines_are_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "console")
+    try:
+        raise RuntimeError("redis://:hunter2@host")  # noqa: TRY301 - needs a traceback
+    except RuntimeError:
+        module_log.exception("session_failed", symbol="AAPL")
+    err = capsys.readouterr().err
+    assert "session_failed" in err
+    assert "symbol=AAPL" in err
+    assert "Traceback" in err
+    assert "hunter2" not in err
+    assert not err.startswith("{")
+
+
+def test_values_of_fields_named_like_secrets_are_masked_at_any_depth() -> None:
+    event = {
+        "gateway_token": "hunter2",
+        "headers": {"Authorization": "Bearer hunter2", "Accept": "*/*"},
+        "settings": [{"POSTGRES_PASSWORD": b"hunter2"}, ("x", {"X-Signature": "hunter2"})],
+        "secret": SecretStr("hunter2"),
+        "session_key": "kept",
+        "token_count": 3,
+    }
+    shown = redact(None, "info", event)
+    assert "hunter2" not in str(shown)
+    assert shown["session_key"] == "kept"
+    assert shown["token_count"] == 3
+    assert shown["headers"] == {"Authorization": "***", "Accept": "*/*"}
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.just("redis://:hunter2@h"), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_credentials_in_urls_are_masked_at_any_depth(value: Any) -> None:
+    assert "hunter2" not in str(redact(None, "info", {"event": "x", "value": value}))
+
+
+class Recorder:
+    """Stands where the method of a logger stands."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, object]]] = []
+
+    def __call__(self, action: str, **fields: object) -> None:
+        self.calls.append((action, fields))
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_throttle_writes_a_repeated_event_once_and_then_how_many_it_kept_back() -> None:
+    write, clock = Recorder(), Clock()
+    throttle = Throttle(5, clock)
+    written = [throttle.log(write, "refused", reason="shape") for _ in range(4)]
+    clock.now += 4.9
+    throttle.log(write, "refused", reason="shape")
+    clock.now += 0.1
+    throttle.log(write, "refused", reason="size")
+    assert written == [True, False, False, False]
+    assert write.calls == [
+        ("refused", {"suppressed": 0, "reason": "shape"}),
+        ("refused", {"suppressed": 4, "reason": "size"}),
+    ]
+
+
+def test_a_throttle_tells_actions_and_keys_apart() -> None:
+    write = Recorder()
+    throttle = Throttle(5, Clock())
+    assert throttle.log(write, "refused", key="bars")
+    assert throttle.log(write, "refused", key="trades")
+    assert throttle.log(write, "lost", key="bars")
+    assert not throttle.log(write, "lost", key="bars")
+
+
+def test_a_throttle_forgets_the_oldest_of_too_many_keys() -> None:
+    write = Recorder()
+    throttle = Throttle(5, Clock())
+    for number in range(3000):
+        throttle.log(write, "refused", key=str(number))
+    assert throttle.log(write, "refused", key="0")
+    assert not throttle.log(write, "refused", key="2999")
+
+
+def test_threads_may_share_a_throttle() -> None:
+    write, clock = Recorder(), Clock()
+    throttle = Throttle(5, clock)
+    threads = [
+        threading.Thread(target=lambda: [throttle.log(write, "refused") for _ in range(1000)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    clock.now += 5
+    throttle.log(write, "refused")
+    assert [fields["suppressed"] for _, fields in write.calls] == [0, 3999]
