@@ -56,10 +56,10 @@ types: $(DEV)
 	@$(RUN) -m mypy $(SOURCES)
 
 layers: $(DEV)
-	@$(RUN) -c 'from importlinter.cli import lint_imports_command as check; check()' --no-cache
+	@$(RUN) $(BIN)/lint-imports --no-cache --no-logo
 
 architecture: $(DEV)
-	@$(RUN) -m pytest --quiet tests/unit/test_architecture.py tests/unit/test_tooling.py
+	@$(RUN) -m pytest --quiet tests/unit/test_architecture.py
 
 format: $(DEV) ## write the formatting that `make check` asks for
 	@$(BIN)/ruff format .

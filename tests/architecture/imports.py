@@ -1,6 +1,7 @@
 """Who imports whom, for what the layer contracts cannot say: single-file modules, and modules nobody uses."""
 
 import ast
+import sys
 from collections.abc import Iterable, Iterator
 
 from tests.architecture.source import Finding, Source
@@ -15,6 +16,13 @@ def imported_by(source: Source, known: set[str]) -> dict[str, int]:
                 if module in known and isinstance(node, ast.stmt):
                     lines.setdefault(module, node.lineno)
     return lines
+
+
+def third_party(source: Source) -> set[str]:
+    """The packages a file imports that are neither in the standard library nor in this project."""
+    own = {"benchmarks", "config", "main", "models", "services", "strategies", "tests"}
+    tops = {name.partition(".")[0] for node in source.nodes() for name in _targets(source, node)}
+    return tops - own - sys.stdlib_module_names
 
 
 def forbidden(importer: Source, allowed: Iterable[str], known: set[str]) -> list[Finding]:

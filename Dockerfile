@@ -1,0 +1,31 @@
+# The worker and its commands, with the runtime requirements only: no embedded servers, no demo, no tests.
+#
+# The base image is pinned by its version tag. A tag can be moved by whoever publishes it; where that matters, append
+# the digest that your registry shows for it (python:3.11.13-slim-bookworm@sha256:…).
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS packages
+COPY requirements.txt /tmp/requirements.txt
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/python -m pip install --no-cache-dir --no-deps --require-hashes -r /tmp/requirements.txt
+
+FROM ${PYTHON_IMAGE}
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin worker
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /app
+COPY main.py config.py ./
+COPY models models
+COPY services services
+COPY strategies strategies
+COPY migrations migrations
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HTTP_HOST=0.0.0.0
+USER 10001:10001
+EXPOSE 8080 9091
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('HEALTH_PORT', '8080')), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
+# Exec form: SIGTERM reaches Python itself. Run it with an init (`docker run --init`), since the kernel keeps from
+# process 1 every signal that it has not yet asked for.
+CMD ["python", "main.py"]
