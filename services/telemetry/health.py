@@ -1,0 +1,93 @@
+"""Whether the worker lives, and whether it is ready: values, and what they are made from."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+
+class Heartbeat:
+    """The sign of life of one thread, which calls `beat` at every turn of its loop."""
+
+    __slots__ = ("_beaten_at",)
+
+    def __init__(self) -> None:
+        self._beaten_at = time.monotonic()
+
+    def beat(self) -> None:
+        """Note that the thread is alive now."""
+        self._beaten_at = time.monotonic()
+
+    def age(self, now: float) -> float:
+        """Return the seconds from the last beat to `now` (of time.monotonic)."""
+        return max(0.0, now - self._beaten_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How long ago each thread beat, in seconds, and which have not for too long."""
+
+    ages: Mapping[str, float]
+    stuck: tuple[str, ...]
+
+    @classmethod
+    def of(cls, heartbeats: Mapping[str, Heartbeat], limit: float, now: float) -> "Health":
+        """Judge threads by their heartbeats: those older than `limit` seconds are stuck."""
+        ages = {name: heartbeat.age(now) for name, heartbeat in heartbeats.items()}
+        return cls(ages, tuple(name for name, age in ages.items() if age > limit))
+
+    @property
+    def ok(self) -> bool:
+        """Whether every thread beats."""
+        return not self.stuck
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Why the worker is not ready: what is missing and the reason. Empty when it is ready."""
+
+    missing: Mapping[str, str]
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.missing
+
+
+class Conditions:
+    """What must hold before the worker is ready.
+
+    Example: `conditions.add("control", lambda: None if listener.subscribed else "not subscribed")`.
+    """
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Callable[[], str | None]] = {}
+
+    def add(self, name: str, check: Callable[[], str | None]) -> None:
+        """Require that `check` returns None; else it returns the reason, in words. It must not wait."""
+        self._checks[name] = check
+
+    def readiness(self) -> Readiness:
+        """Ask every check now."""
+        reasons = {name: check() for name, check in dict(self._checks).items()}
+        return Readiness({name: reason for name, reason in reasons.items() if reason is not None})
+
+
+class WorkerView(Protocol):
+    """What the HTTP server shows of a worker. Called in the server's thread; nothing here may wait."""
+
+    @property
+    def registry(self) -> "CollectorRegistry":
+        """The metrics."""
+
+    def health(self) -> Health:
+        """Whether the threads live."""
+
+    def readiness(self) -> Readiness:
+        """Whether the worker does its work."""
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Every session, as values that JSON can hold."""
