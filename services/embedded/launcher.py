@@ -6,7 +6,7 @@ only on this process. Signals go through it, because it alone knows that a proce
 
 import json
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -143,7 +143,7 @@ class ServerProcess:
 def free_ports() -> Iterator[int]:
     """Give random ports of 127.0.0.1 that were free a moment ago; another program may still be quicker."""
     while True:
-        port = random.choice(PORTS)  # noqa: S311 - spreading, not secrecy
+        port = secrets.choice(PORTS)  # `random` may be seeded alike in processes that run side by side
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -30,7 +30,8 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-THROW_AWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Not synchronous_commit: without it a killed server forgets what it had confirmed.
+THROW_AWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 
 
 class EmbeddedPostgres(EmbeddedServer):

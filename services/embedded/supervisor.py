@@ -4,8 +4,8 @@ It is run as a script and imports nothing but the standard library, so it works 
 
 Why it exists: PR_SET_PDEATHSIG is bound to the *thread* that forked, so a server started from a short-lived
 thread would be killed when that thread ends, and macOS has nothing like it. The supervisor has one thread,
-which lives as long as the server, and it learns of the end of its own parent by the end of its standard input,
-on every system. If it is killed itself, PR_SET_PDEATHSIG (Linux) takes the server down with it.
+which lives as long as the server, and on every system it learns of the end of its own parent by the end of
+its standard input. If it is killed itself, PR_SET_PDEATHSIG (Linux) takes the server down with it.
 
 First line of stdin: a JSON `Order`. Every further line: the number of a signal for the server. End of stdin,
 or another parent than at the start: the server is ended and the private folder removed. First line of stdout:
