@@ -97,11 +97,12 @@ def running_process(
     command: Sequence[str],
     env: Mapping[str, str] | None = None,
     cwd: Path = REPOSITORY,
+    account: tuple[int, int] | None = None,
 ) -> Iterator[RunningProcess]:
     """Run a command, e.g. `[sys.executable, "main.py"]`; at the end it is ended by its id, if it still runs.
 
     Its environment is `env` and what a program needs at least, nothing else of ours: a developer's own
-    settings must not decide a test.
+    settings must not decide a test. `account` (user id, group id) makes root run it as somebody else.
     """
     least = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="process-under-test-") as folder:
@@ -115,6 +116,9 @@ def running_process(
                 env=least | dict(env or {}),
                 cwd=cwd,
                 start_new_session=True,
+                user=account[0] if account else None,
+                group=account[1] if account else None,
+                extra_groups=[] if account else None,
             )
         try:
             yield RunningProcess(process, written)
