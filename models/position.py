@@ -15,10 +15,12 @@ class Position(Struct, frozen=True):
     """A session's holding of its symbol.
 
     `quantity` is what was filled, negative when short, and `average_price` what it cost per unit.
-    `working` is the signed quantity of signals that have no answer yet, and `expected` what the holding
-    will be once they are filled: decide on `expected`, and an answer that takes longer than a bar does
-    not make a strategy buy twice. `realised_pnl` is in the quote currency, before fees. A position is
-    true when there is one.
+    `expected` is what the holding will be once every signal on its way is filled: decide on `expected`,
+    and an answer that takes longer than a bar does not make a strategy buy twice. `realised_pnl` is in the
+    quote currency, before fees. A position is true when there is one.
+
+    `unanswered` counts the signals on their way, and `ahead` is `expected` while there are some. It is kept
+    rather than added up, so that a gateway that answers late changes no digit of it.
 
     >>> bool(Position()), bool(Position(quantity=10.0, average_price=99.5))
     (False, True)
@@ -27,7 +29,8 @@ class Position(Struct, frozen=True):
     quantity: float = 0.0
     average_price: float = 0.0
     realised_pnl: float = 0.0
-    working: float = 0.0
+    unanswered: int = 0
+    ahead: float = 0.0
 
     def __bool__(self) -> bool:
         return self.quantity != 0.0
@@ -35,7 +38,12 @@ class Position(Struct, frozen=True):
     @property
     def expected(self) -> float:
         """The quantity once every signal on its way is filled."""
-        return self.quantity + self.working
+        return self.ahead if self.unanswered else self.quantity
+
+    @property
+    def working(self) -> float:
+        """The signed quantity that is on its way: what `expected` has beyond `quantity`."""
+        return self.expected - self.quantity
 
     def unrealised_pnl(self, price: float) -> float:
         """Return the profit of closing at `price`, in the quote currency, before fees."""
@@ -43,7 +51,8 @@ class Position(Struct, frozen=True):
 
     def after_signal(self, signal: Signal) -> Self:
         """Return the position with one more signal on its way."""
-        return replace(self, working=_settle(self.working + _signed(signal.action, signal.quantity)))
+        ahead = _sum(self.expected, _signed(signal.action, signal.quantity))
+        return replace(self, unanswered=self.unanswered + 1, ahead=ahead)
 
     def after_report(self, report: ExecutionReport) -> Self:
         """Return the position once a signal has its answer.
@@ -51,11 +60,11 @@ class Position(Struct, frozen=True):
         Average cost: adding to a position averages the price, reducing it realises the difference, and
         an order that turns a position round opens the rest at its own price.
         """
-        answered = replace(self, working=_settle(self.working - _signed(report.action, report.quantity)))
+        answered = self._answered(report)
         if not report.executed or report.filled_price is None:
             return answered
         fill, price = _signed(report.action, report.filled_quantity), report.filled_price
-        held, quantity = abs(self.quantity), _settle(self.quantity + fill)
+        held, quantity = abs(self.quantity), _sum(self.quantity, fill)
         if self.quantity * fill >= 0:
             cost = self.average_price * held + price * abs(fill)
             return replace(
@@ -70,11 +79,22 @@ class Position(Struct, frozen=True):
             realised_pnl=self.realised_pnl + min(abs(fill), held) * gain,
         )
 
+    def _answered(self, report: ExecutionReport) -> Self:
+        """Count the answer, and take what it did not fill off what is expected."""
+        unanswered = max(self.unanswered - 1, 0)
+        if not unanswered:
+            return replace(self, unanswered=0, ahead=0.0)
+        filled = report.filled_quantity if report.executed and report.filled_price is not None else 0.0
+        missing = report.quantity - filled
+        ahead = _sum(self.ahead, -_signed(report.action, missing)) if missing else self.ahead
+        return replace(self, unanswered=unanswered, ahead=ahead)
+
 
 def _signed(action: str, quantity: float) -> float:
     return quantity if action == "BUY" else -quantity
 
 
-def _settle(quantity: float) -> float:
-    """Drop what only float arithmetic left over: 0.1 + 0.2 - 0.3 is nothing held."""
-    return 0.0 if abs(quantity) < DUST else quantity
+def _sum(quantity: float, change: float) -> float:
+    """Add, and drop what only float arithmetic left over: 0.1 + 0.2 - 0.3 is nothing held."""
+    total = quantity + change
+    return 0.0 if abs(total) < DUST * max(abs(quantity), abs(change)) else total
