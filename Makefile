@@ -19,8 +19,8 @@ MADE := $(VENV)/.made
 DEMO := $(VENV)/.demo-installed
 DEV := $(VENV)/.dev-installed
 
-# What is checked: whatever of these exists.
-SOURCES = $(wildcard main.py config.py models services strategies tests benchmarks)
+# What the types are checked of.
+SOURCES = main.py config.py models services strategies tests $(wildcard benchmarks/*.py)
 
 # Settings of the user's pip that would install somewhere else than the virtual environment.
 export PIP_USER := 0
