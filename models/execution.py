@@ -33,3 +33,8 @@ class ExecutionReport(Struct, frozen=True, kw_only=True):
     def executed(self) -> bool:
         """Whether the gateway took the order."""
         return self.status in {"filled", "accepted"}
+
+    @property
+    def identity(self) -> str:
+        """What makes this report the same report wherever it is seen again."""
+        return f"execution|{self.signal_id}|{self.status}"

@@ -19,3 +19,8 @@ class Gap(Struct, frozen=True, kw_only=True):
     until: datetime
     reason: str
     missed: int | None = None
+
+    @property
+    def identity(self) -> str:
+        """What makes this gap the same gap wherever it is seen again."""
+        return f"gap|{self.stream}|{self.symbol}|{self.since.isoformat()}"

@@ -46,6 +46,11 @@ class Bar(Struct, frozen=True, gc=False):
     seq: int | None = None
     epoch: int | None = None
 
+    @property
+    def identity(self) -> str:
+        """What makes this bar the same bar wherever it is seen again."""
+        return f"bar|{self.symbol}|{self.timeframe}|{self.timestamp.isoformat()}"
+
     @classmethod
     def decode(cls, payload: bytes) -> Self:
         """Read one JSON message. Raises DecodeError with a stable reason."""
@@ -68,6 +73,12 @@ class Trade(Struct, frozen=True, gc=False, rename={"tick_type": "tickType"}):
     tick_type: Literal["trade"] = "trade"
     seq: int | None = None
     epoch: int | None = None
+
+    @property
+    def identity(self) -> str:
+        """What makes this trade the same trade; without `seq`, equal trades of one instant share it."""
+        number = "" if self.seq is None else f"|{self.epoch}:{self.seq}"
+        return f"trade|{self.symbol}|{self.timestamp.isoformat()}|{self.price}|{self.size}{number}"
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:

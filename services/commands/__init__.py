@@ -1,0 +1,1 @@
+"""What the verbs of `python main.py` do, one file each."""

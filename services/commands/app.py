@@ -1,0 +1,69 @@
+"""The command line: which verbs there are, and how an error becomes an exit code.
+
+Exit codes: 0 fine, 1 failed, 2 wrong use or configuration, 130 interrupted.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import click
+import typer
+from rich.console import Console
+
+from models.errors import ConfigError, StrategyWorkerError
+from services.commands import worker
+from services.commands.gateway import gateway
+from services.commands.migrate import migrate
+from services.stop_signal import StopSignal
+
+
+class ExitCode(IntEnum):
+    """What a command's end says to a shell."""
+
+    FINE = 0
+    FAILED = 1
+    WRONG_USE = 2
+    INTERRUPTED = 130
+
+
+def run(arguments: Sequence[str], stop: StopSignal) -> int:
+    """Run one command line; return its exit code."""
+    try:
+        result = build(stop)(args=list(arguments), standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.WRONG_USE
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except ConfigError as error:
+        _complain(error)
+        return ExitCode.WRONG_USE
+    except StrategyWorkerError as error:
+        _complain(error)
+        return ExitCode.FAILED
+    return int(result or ExitCode.FINE)
+
+
+def build(stop: StopSignal) -> typer.Typer:
+    """Put the verbs together; without one, the worker runs."""
+    app = typer.Typer(
+        help="Runs trading strategies. Without a command: the worker itself.",
+        add_completion=False,
+        no_args_is_help=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback(invoke_without_command=True)
+    def default(context: typer.Context) -> int:
+        if context.invoked_subcommand is None:
+            return worker.run(stop)
+        stop.release()
+        return ExitCode.FINE
+
+    app.command()(gateway)
+    app.command()(migrate)
+    return app
+
+
+def _complain(error: StrategyWorkerError) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {error}", markup=True)

@@ -1,0 +1,16 @@
+"""`python main.py`: the worker itself."""
+
+from config import load_settings
+from services.stop_signal import StopSignal
+from services.telemetry.logs import configure_logging
+
+
+def run(stop: StopSignal) -> int:
+    """Run the worker until it is asked to stop; return the exit code."""
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    if stop.requested.is_set():
+        return 0
+    from services.worker import Worker  # noqa: PLC0415 - imported once it is known that the settings are right
+
+    return Worker(settings).run(stop)

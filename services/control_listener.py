@@ -1,0 +1,88 @@
+"""The control thread: hears which sessions are wanted, and has the StrategyManager start and stop them."""
+
+import time
+from collections import Counter
+from threading import Event, Thread
+
+import structlog
+
+from models.errors import DecodeError
+from models.market_data import ControlEvent
+from services.dead_letters import DeadLetters
+from services.strategy_manager import StrategyManager
+from services.subscription import Subscription
+from services.telemetry.health import Heartbeat
+
+CONTROL_CHANNEL = "system:subscription_updates"
+
+log = structlog.get_logger(__name__)
+
+
+class ControlListener:
+    """Applies control events, one after the other, in the order of their arrival."""
+
+    def __init__(
+        self, redis_url: str, manager: StrategyManager, dead_letters: DeadLetters, reconcile_seconds: float
+    ) -> None:
+        self.heartbeat = Heartbeat()
+        self.subscribed = False
+        self.outcomes: Counter[str] = Counter()
+        self.gaps = 0
+        self._manager = manager
+        self._dead_letters = dead_letters
+        self._reconcile_seconds = reconcile_seconds
+        self._reconcile_at = time.monotonic() + reconcile_seconds
+        self._stop = Event()
+        self._subscription = Subscription(redis_url, (CONTROL_CHANNEL,), self)
+        self._thread = Thread(target=self._run, name="control-listener", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self.heartbeat.beat()
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """End the thread; false when it did not end within `timeout` seconds."""
+        self._stop.set()
+        self._subscription.wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def on_subscribed(self, silent_seconds: float | None) -> None:
+        """Note that control events are heard, and for how long they were not."""
+        self.subscribed = True
+        if silent_seconds is not None:
+            self.gaps += 1
+        log.info("control_subscribed", silent_seconds=silent_seconds)
+
+    def on_lost(self, reason: str) -> None:
+        """Note that control events may be missed from now on."""
+        self.subscribed = False
+        log.warning("control_lost", reason=reason)
+
+    def _run(self) -> None:
+        for batch in self._subscription.batches(self._stop):
+            for _, _, channel, payload in batch:
+                if self._stop.is_set():
+                    break
+                self.heartbeat.beat()
+                self._apply(channel, payload)
+            self.heartbeat.beat()
+            if time.monotonic() >= self._reconcile_at:
+                self._reconcile_at = time.monotonic() + self._reconcile_seconds
+                self._manager.retry_pending()
+        self._subscription.close()
+
+    def _apply(self, channel: bytes, payload: bytes) -> None:
+        try:
+            outcome = self._manager.apply(ControlEvent.decode(payload))
+        except DecodeError as error:
+            outcome = error.reason
+            self._dead_letters.add(channel.decode(), error.reason, payload)
+            log.warning("control_event_refused", reason=error.reason, detail=error.detail)
+        except Exception:
+            outcome = "failed"
+            self._dead_letters.add(channel.decode(), outcome, payload)
+            log.exception("control_event_failed")
+        self.outcomes[outcome] += 1

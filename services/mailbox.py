@@ -1,0 +1,47 @@
+"""What other threads want of running sessions, handed to the one thread that may call them."""
+
+from collections import deque
+from collections.abc import Callable
+from threading import Event
+
+from models.execution import ExecutionReport
+from models.gap import Gap
+from models.session import Lifecycle
+from services.session import Session
+
+
+class Mailbox:
+    """A queue into the data thread, in order of arrival.
+
+    Its length is bounded by what feeds it: one report per signal in the outbox, one stop per session.
+    """
+
+    def __init__(self) -> None:
+        self.letters: deque[tuple[Session, ExecutionReport | Gap | Lifecycle] | Event] = deque()
+        self.wake: Callable[[], None] = _nobody
+
+    def post(self, session: Session, event: ExecutionReport | Gap | Lifecycle) -> None:
+        """Have the data thread call `session.handle(event)` soon."""
+        self.letters.append((session, event))
+        self.wake()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything posted before was handled; false when `timeout` seconds were not enough."""
+        reached = Event()
+        self.letters.append(reached)
+        self.wake()
+        return reached.wait(timeout)
+
+    def deliver(self) -> None:
+        """Handle everything posted so far. For the data thread only."""
+        while self.letters:
+            letter = self.letters.popleft()
+            if isinstance(letter, Event):
+                letter.set()
+            else:
+                session, event = letter
+                session.handle(event)
+
+
+def _nobody() -> None:
+    """Nobody waits for the mailbox yet."""

@@ -1,0 +1,97 @@
+"""Who is told of which channel: an immutable table, swapped whole, and what is known of each symbol."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.session import Session
+
+BAR_CHANNEL = b"market_data:"
+TRADE_CHANNEL = b"market_trades:"
+PATTERNS = ("market_data:*", "market_trades:*")
+
+
+@dataclass(slots=True)
+class SymbolFeed:
+    """What the data thread knows of one symbol; only that thread writes it.
+
+    `last_bars` holds the newest timestamp per timeframe, `last_price` the latest close or trade in the
+    quote currency, `heard_at` when the last event came (monotonic seconds).
+    """
+
+    symbol: str
+    last_price: float | None = None
+    heard_at: float = field(default_factory=time.monotonic)
+    last_bars: dict[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The sessions that one channel's events go to."""
+
+    feed: SymbolFeed
+    sessions: tuple["Session", ...]
+    carries_bars: bool
+
+
+RoutingTable = Mapping[bytes, Route]
+
+NO_ROUTES: RoutingTable = MappingProxyType({})
+
+
+class Router:
+    """Holds the table in force, and swaps it for one with a session more or less.
+
+    The data thread reads `table` for every message, without a lock; changes come from any thread.
+    """
+
+    __slots__ = ("_closed", "_lock", "table")
+
+    def __init__(self) -> None:
+        self.table: RoutingTable = NO_ROUTES
+        self._lock = Lock()
+        self._closed = False
+
+    def add(self, symbol: str, session: "Session") -> None:
+        """Route the symbol's events to this session too."""
+        with self._lock:
+            if not self._closed:
+                told = (*sessions_of(self.table, symbol), session)
+                self.table = with_sessions(self.table, symbol, told)
+
+    def remove(self, symbol: str, session: "Session") -> None:
+        """Route nothing to this session any more."""
+        with self._lock:
+            told = tuple(each for each in sessions_of(self.table, symbol) if each is not session)
+            self.table = with_sessions(self.table, symbol, told)
+
+    def close(self) -> None:
+        """Route nothing to anybody from now on."""
+        with self._lock:
+            self._closed = True
+            self.table = NO_ROUTES
+
+
+def sessions_of(table: RoutingTable, symbol: str) -> tuple["Session", ...]:
+    """Return who is told of a symbol's bars and trades."""
+    route = table.get(BAR_CHANNEL + symbol.encode())
+    return () if route is None else route.sessions
+
+
+def with_sessions(table: RoutingTable, symbol: str, told: tuple["Session", ...]) -> RoutingTable:
+    """Return the table in which `symbol` goes to exactly these sessions; the feed's knowledge is kept."""
+    bars, trades = BAR_CHANNEL + symbol.encode(), TRADE_CHANNEL + symbol.encode()
+    changed = dict(table)
+    if not told:
+        changed.pop(bars, None)
+        changed.pop(trades, None)
+        return changed
+    feed = table[bars].feed if bars in table else SymbolFeed(symbol)
+    changed[bars] = Route(feed, told, carries_bars=True)
+    changed[trades] = Route(feed, told, carries_bars=False)
+    return changed

@@ -1,0 +1,250 @@
+"""One running strategy: its state, its counts, its errors. The only caller of an author's methods.
+
+A running session is called by the data thread alone, so that authors never meet two threads and no call
+needs a lock. `on_start` is called by whoever starts the session, before any market data is routed to it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from msgspec.structs import asdict
+
+from models.errors import StrategyError
+from models.execution import ExecutionReport
+from models.gap import Gap
+from models.market_data import Bar, Trade
+from models.session import Lifecycle, SessionIdentity, SessionState
+from models.signal import Decision, Signal, derive_signal_id
+from strategies.base_strategy import BaseStrategy
+
+InputEvent = Bar | Trade | ExecutionReport | Gap | Lifecycle
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class SessionHost:
+    """What a session needs of the worker around it.
+
+    `submit` takes a signal and the receipt of its event (monotonic seconds) and returns why it is refused, or
+    None. `post` has the data thread call `session.handle(event)` soon. `unroute` takes a session out of the
+    routing table; after `max_errors` in a row it is given up. `count_error` counts a failed call by the
+    strategy's name.
+    """
+
+    submit: Callable[[Signal, float], str | None]
+    post: Callable[["Session", ExecutionReport | Gap | Lifecycle], None]
+    unroute: Callable[[str, "Session"], None]
+    count_error: Callable[[str], None]
+    max_errors: int
+
+
+class Turn:
+    """Who is being called with which event, by one thread; `received_at` is in monotonic seconds."""
+
+    __slots__ = ("event", "received_at", "session")
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.event: InputEvent | None = None
+        self.received_at = 0.0
+
+
+class Session:
+    """A strategy instance together with everything the worker keeps about it."""
+
+    __slots__ = (
+        "_errors_in_a_row",
+        "_host",
+        "_last_identity",
+        "_open_signals",
+        "_ordinal",
+        "_turn",
+        "bars",
+        "events_at_error",
+        "identity",
+        "on_bar",
+        "on_trade",
+        "outcomes",
+        "reason",
+        "signals",
+        "state",
+        "strategy",
+        "trades",
+    )
+
+    def __init__(self, identity: SessionIdentity, strategy: BaseStrategy, host: SessionHost) -> None:
+        self.identity = identity
+        self.strategy = strategy
+        self.state = SessionState.STARTING
+        self.reason: str | None = None
+        self.bars = self.trades = self.signals = 0
+        self.outcomes: Counter[str] = Counter()
+        self.on_bar: Callable[[Bar], None] = strategy.on_bar
+        self.on_trade: Callable[[Trade], None] = strategy.on_trade
+        self.events_at_error = 0
+        self._errors_in_a_row = 0
+        self._host = host
+        self._turn = Turn()
+        self._open_signals: set[str] = set()
+        self._last_identity = ""
+        self._ordinal = 0
+        strategy.attach(self)
+
+    def start(self, turn: Turn) -> None:
+        """Call `on_start`. Raises whatever it raises: a strategy that cannot start is not routed."""
+        self._turn = turn
+        turn.session, turn.event = self, Lifecycle("start", self.identity.started_at)
+        self.strategy.on_start()
+
+    def hand_over(self, turn: Turn) -> None:
+        """Let the thread of this turn call the session from now on."""
+        self._turn = turn
+        self.state = SessionState.RUNNING
+
+    def handle(self, event: ExecutionReport | Gap | Lifecycle) -> None:
+        """Call the handler of an event that is no market data, containing whatever it raises."""
+        self._turn.session, self._turn.event = self, event
+        try:
+            if isinstance(event, ExecutionReport):
+                self._answered(event)
+            elif isinstance(event, Gap):
+                self.strategy.on_gap(event)
+            else:
+                self._stopped()
+        except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
+            self.failed(error)
+
+    def emit(self, decision: Decision) -> str:
+        """Give a checked decision its identity and send it on its way; return the signal's id."""
+        signal = self._identify(decision)
+        self.signals += 1
+        self._open_signals.add(signal.signal_id)
+        self.strategy.position = self.strategy.position.after_signal(signal)
+        refusal = self._host.submit(signal, self._turn.received_at)
+        if refusal is not None:
+            report = ExecutionReport(
+                signal_id=signal.signal_id,
+                symbol=signal.symbol,
+                action=signal.action,
+                quantity=signal.quantity,
+                status="refused",
+                reason=refusal,
+            )
+            self._host.post(self, report)
+        return signal.signal_id
+
+    def failed(self, error: BaseException) -> None:
+        """Contain an error of the strategy; give it up after too many in a row."""
+        events = self.bars + self.trades
+        in_a_row = events == self.events_at_error and self._errors_in_a_row > 0
+        self._errors_in_a_row = self._errors_in_a_row + 1 if in_a_row else 1
+        self.events_at_error = events
+        self._host.count_error(type(self.strategy).name)
+        log.error(
+            "strategy_failed", session=self.identity.key, in_a_row=self._errors_in_a_row, exc_info=error
+        )
+        if self._errors_in_a_row >= self._host.max_errors:
+            self.end(
+                SessionState.ERROR, f"{self._errors_in_a_row} errors in a row, the last: {explain(error)}"
+            )
+
+    def end(self, state: SessionState, reason: str) -> None:
+        """Tell the strategy of no more market data and keep the reason: ERROR, or HALTED until a person looked."""
+        self.state, self.reason = state, reason
+        self._host.unroute(self.identity.symbol, self)
+        log.error("session_ended", session=self.identity.key, state=state.value, reason=reason)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what /sessions and the registry show, in the names of the wire."""
+        return {
+            **describe_identity(self.identity, self.state, self.reason),
+            "strategy": type(self.strategy).name,
+            "bars": self.bars,
+            "trades": self.trades,
+            "signals": self.signals,
+            "outcomes": dict(self.outcomes),
+            "position": asdict(self.strategy.position),
+        }
+
+    def _identify(self, decision: Decision) -> Signal:
+        event = self._turn.event or Lifecycle("start", self.identity.started_at)
+        identity = event.identity
+        self._ordinal = self._ordinal + 1 if identity == self._last_identity else 0
+        self._last_identity = identity
+        key = self.identity.key
+        return Signal(
+            action=decision.action,
+            price=decision.price,
+            quantity=decision.quantity,
+            confidence=decision.confidence,
+            metadata=decision.metadata,
+            signal_id=derive_signal_id(key, identity, self._ordinal),
+            session_key=key,
+            session_id=self.identity.session_id,
+            strategy_id=self.identity.strategy_id,
+            symbol=self.identity.symbol,
+            timestamp=event.timestamp if isinstance(event, Bar | Trade) else datetime.now(UTC),
+        )
+
+    def _answered(self, report: ExecutionReport) -> None:
+        if report.signal_id not in self._open_signals:
+            return  # of an earlier session under the same key, or answered before
+        self._open_signals.discard(report.signal_id)
+        self.outcomes["executed" if report.executed else report.status] += 1
+        self.strategy.apply_report(report)
+
+    def _stopped(self) -> None:
+        if self.state is SessionState.STOPPED:
+            return
+        self.state = SessionState.STOPPED
+        self.strategy.on_stop()
+
+
+def deliver_bar(sessions: Iterable[Session], bar: Bar, turn: Turn) -> None:
+    """Call `on_bar` of every session, containing what each raises. The hottest loop of the worker."""
+    turn.event = bar
+    for session in sessions:
+        turn.session = session
+        try:
+            session.on_bar(bar)
+        except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
+            session.failed(error)
+        else:
+            session.bars += 1
+
+
+def deliver_trade(sessions: Iterable[Session], trade: Trade, turn: Turn) -> None:
+    """Call `on_trade` of every session, containing what each raises."""
+    turn.event = trade
+    for session in sessions:
+        turn.session = session
+        try:
+            session.on_trade(trade)
+        except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
+            session.failed(error)
+        else:
+            session.trades += 1
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what went wrong, for a session's reason."""
+    return str(error) if isinstance(error, StrategyError) else f"{type(error).__name__}: {error}"
+
+
+def describe_identity(identity: SessionIdentity, state: SessionState, reason: str | None) -> dict[str, Any]:
+    """Return what is known of every session, with or without a strategy, in the names of the wire."""
+    return {
+        "key": identity.key,
+        "symbol": identity.symbol,
+        "type": identity.asset_type,
+        "strategyId": identity.strategy_id,
+        "sessionId": identity.session_id,
+        "state": state.value,
+        "reason": reason,
+        "startedAt": identity.started_at.isoformat(),
+    }

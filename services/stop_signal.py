@@ -1,0 +1,43 @@
+"""SIGTERM and SIGINT as an event: the first asks for an orderly stop, the second ends the process at once."""
+
+import os
+import signal
+from threading import Event
+from types import FrameType
+
+KILLED = 128
+
+
+class StopSignal:
+    """Set once somebody asked the process to stop.
+
+    Installed before anything else is imported, so that a signal in the first milliseconds is remembered
+    rather than lost or fatal.
+    """
+
+    def __init__(self) -> None:
+        self.requested = Event()
+        self.number: int | None = None
+
+    def install(self) -> None:
+        """Listen to SIGTERM and SIGINT from now on. Call from the main thread."""
+        signal.signal(signal.SIGTERM, self._received)
+        signal.signal(signal.SIGINT, self._received)
+
+    def release(self) -> None:
+        """Give SIGTERM and SIGINT back: for commands that are simply ended by them."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.number is not None:
+            signal.raise_signal(self.number)
+
+    def wait(self) -> None:
+        """Wait until somebody asks to stop."""
+        while not self.requested.wait(1.0):
+            pass  # a wait without an end would keep Python from running signal handlers on some platforms
+
+    def _received(self, number: int, _frame: FrameType | None) -> None:
+        if self.requested.is_set():
+            os._exit(KILLED + number)
+        self.number = number
+        self.requested.set()

@@ -1,0 +1,181 @@
+"""The sessions: which there are, how they start and stop, and who is told of which symbol.
+
+Shared by the control thread, which starts and stops, and the courier's threads, which stop or halt a session
+by the gateway's word. Building a session happens outside the lock; only the book-keeping is inside.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+import structlog
+
+from models.errors import StorageUnavailable, StrategyError
+from models.execution import ExecutionReport
+from models.market_data import ControlEvent
+from models.session import AssetType, Lifecycle, SessionIdentity, SessionState
+from services.routing import Router
+from services.session import Session, SessionHost, Turn, describe_identity, explain
+from services.strategy_source import StrategySource, default_strategy_id
+
+log = structlog.get_logger(__name__)
+
+
+class WaitingSession:
+    """A session without a strategy: being built, PENDING until a source answers, or in ERROR."""
+
+    def __init__(self, identity: SessionIdentity) -> None:
+        self.identity = identity
+        self.state = SessionState.STARTING
+        self.reason: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return what /sessions shows, in the names of the wire."""
+        return describe_identity(self.identity, self.state, self.reason)
+
+
+class StrategyManager:
+    """Starts, finds and stops sessions, and keeps the routing table equal to those that run."""
+
+    def __init__(self, source: StrategySource, router: Router, host: SessionHost, data_turn: Turn) -> None:
+        self._source = source
+        self._router = router
+        self._host = host
+        self._data_turn = data_turn
+        self._start_turn = Turn()
+        self._lock = Lock()
+        self._sessions: dict[str, Session | WaitingSession] = {}
+
+    def apply(self, event: ControlEvent) -> str:
+        """Do what a control event asks; return what came of it, in one word fit for a metric."""
+        if event.action == "subscribe":
+            return self.start_session(event.symbol, event.strategy_id, event.session_id, event.type)
+        if event.session_id is not None:
+            stopped = self.stop_session(event.session_id)
+        elif event.strategy_id is not None:
+            stopped = self.stop_strategy(event.symbol, event.strategy_id)
+        else:
+            stopped = self.stop_symbol(event.symbol)
+        return "stopped" if stopped else "nothing_to_stop"
+
+    def start_session(
+        self,
+        symbol: str,
+        strategy_id: str | None = None,
+        session_id: str | None = None,
+        asset_type: AssetType = "stock",
+    ) -> str:
+        """Start a session unless it runs already; return `started`, `duplicate`, `pending` or `error`."""
+        strategy_id = strategy_id or default_strategy_id(symbol)
+        with self._lock:
+            key = self._key(symbol, strategy_id, session_id)
+            held = self._sessions.get(key)
+            if held is not None and held.state not in {SessionState.ERROR, SessionState.PENDING}:
+                return "duplicate"
+            waiting = WaitingSession(
+                SessionIdentity(
+                    key=key,
+                    symbol=symbol,
+                    asset_type=asset_type,
+                    strategy_id=strategy_id,
+                    session_id=session_id,
+                    started_at=held.identity.started_at if held is not None else datetime.now(UTC),
+                )
+            )
+            self._sessions[key] = waiting
+        return self._build(waiting)
+
+    def stop_session(self, session_id: str) -> int:
+        """Stop the session with this session id, or key; return how many were stopped."""
+        return self._stop(lambda identity: session_id in {identity.session_id, identity.key})
+
+    def stop_strategy(self, symbol: str, strategy_id: str) -> int:
+        """Stop every session of a strategy on a symbol; return how many."""
+        return self._stop(lambda identity: (identity.symbol, identity.strategy_id) == (symbol, strategy_id))
+
+    def stop_symbol(self, symbol: str) -> int:
+        """Stop every session on a symbol; return how many."""
+        return self._stop(lambda identity: identity.symbol == symbol)
+
+    def stop_all(self) -> int:
+        """Stop every session; return how many. `on_stop` runs on the data thread: flush the mailbox to wait."""
+        return self._stop(lambda _: True)
+
+    def retry_pending(self) -> None:
+        """Try again to start the sessions whose source could not be reached."""
+        with self._lock:
+            pending = [each for each in self._sessions.values() if each.state is SessionState.PENDING]
+        for session in pending:
+            if isinstance(session, WaitingSession):
+                self._build(session)
+
+    def report(self, key: str, report: ExecutionReport) -> None:
+        """Tell a session the outcome of one of its signals."""
+        session = self._sessions.get(key)
+        if isinstance(session, Session):
+            self._host.post(session, report)
+
+    def halt_session(self, key: str, reason: str) -> None:
+        """Tell a session nothing more until a person looked: the outcome of an order is unknown."""
+        session = self._sessions.get(key)
+        if isinstance(session, Session):
+            session.end(SessionState.HALTED, reason)
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Describe every session, in the names of the wire."""
+        with self._lock:
+            held = list(self._sessions.values())
+        return [session.describe() for session in held]
+
+    def count_states(self) -> Counter[str]:
+        """Return how many sessions are in each state."""
+        with self._lock:
+            return Counter(session.state.value for session in self._sessions.values())
+
+    def _key(self, symbol: str, strategy_id: str, session_id: str | None) -> str:
+        if session_id is not None:
+            return session_id
+        held = self._sessions.get(strategy_id)
+        if held is None or held.identity.symbol == symbol:
+            return strategy_id
+        return f"{strategy_id}@{symbol}"
+
+    def _build(self, waiting: WaitingSession) -> str:
+        identity = waiting.identity
+        try:
+            recipe = self._source.find(identity.strategy_id, identity.symbol)
+            strategy = recipe.build(identity.strategy_id, identity.symbol, identity.session_id)
+            session = Session(identity, strategy, self._host)
+            session.start(self._start_turn)
+        except StorageUnavailable as error:
+            waiting.state, waiting.reason = SessionState.PENDING, explain(error)
+            log.warning("session_pending", session=identity.key, reason=waiting.reason)
+            return "pending"
+        except BaseException as error:  # an author's code: even SystemExit stays in it
+            waiting.state, waiting.reason = SessionState.ERROR, explain(error)
+            unexpected = None if isinstance(error, StrategyError) else error
+            log.error("session_not_started", session=identity.key, reason=waiting.reason, exc_info=unexpected)
+            return "error"
+        with self._lock:
+            self._sessions[identity.key] = session
+            session.hand_over(self._data_turn)
+            self._router.add(identity.symbol, session)
+        log.info(
+            "session_started", session=identity.key, strategy=identity.strategy_id, symbol=identity.symbol
+        )
+        return "started"
+
+    def _stop(self, chosen: Callable[[SessionIdentity], bool]) -> int:
+        with self._lock:
+            stopping = [session for session in self._sessions.values() if chosen(session.identity)]
+            for session in stopping:
+                del self._sessions[session.identity.key]
+        for session in stopping:
+            log.info("session_stopping", session=session.identity.key)
+            if isinstance(session, Session):
+                session.state = SessionState.STOPPING
+                self._router.remove(session.identity.symbol, session)
+                self._host.post(session, Lifecycle("stop", session.identity.started_at))
+        return len(stopping)

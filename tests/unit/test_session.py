@@ -1,0 +1,244 @@
+"""A session: identity of signals, books of answers, containment of errors."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from models.execution import ExecutionReport
+from models.market_data import Bar, Trade
+from models.session import Lifecycle, SessionIdentity, SessionState
+from models.signal import Signal
+from services.session import Session, SessionHost, Turn, deliver_bar, deliver_trade
+from strategies.base_strategy import BaseStrategy
+
+NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
+
+
+class Scripted(BaseStrategy):
+    """Does on each bar what the test says: raise an error, or send as many signals."""
+
+    name = "scripted"
+
+    def __init__(self, strategy_id: str, symbol: str, session_id: str | None = None) -> None:
+        super().__init__(strategy_id, symbol, session_id)
+        self.script: list[Any] = []
+        self.calls: list[Any] = []
+
+    def on_bar(self, bar: Bar) -> None:
+        self.calls.append(bar)
+        self._play(bar.close)
+
+    def on_trade(self, trade: Trade) -> None:
+        self.calls.append(trade)
+        self._play(trade.price)
+
+    def on_execution(self, report: ExecutionReport) -> None:
+        self.calls.append(report)
+        self._play(1.0)
+
+    def on_stop(self) -> None:
+        self.calls.append("stop")
+        self._play(1.0)
+
+    def _play(self, price: float) -> None:
+        step = self.script.pop(0) if self.script else 0
+        if isinstance(step, BaseException):
+            raise step
+        for _ in range(step):
+            self.send_signal("BUY", price, 2)
+
+
+class World:
+    """Plays the worker around a session."""
+
+    def __init__(
+        self, *, session_id: str | None = "s1", max_errors: int = 3, refusal: str | None = None
+    ) -> None:
+        self.signals: list[Signal] = []
+        self.posted: list[Any] = []
+        self.unrouted: list[Session] = []
+        self.errors: list[str] = []
+        self.refusal = refusal
+        self.strategy = Scripted("scripted", "AAPL", session_id)
+        identity = SessionIdentity(
+            key=session_id or "scripted",
+            symbol="AAPL",
+            asset_type="stock",
+            strategy_id="scripted",
+            session_id=session_id,
+            started_at=NOON,
+        )
+        host = SessionHost(
+            submit=self._submit,
+            post=lambda _, event: self.posted.append(event),
+            unroute=lambda _, session: self.unrouted.append(session),
+            count_error=self.errors.append,
+            max_errors=max_errors,
+        )
+        self.turn = Turn()
+        self.session = Session(identity, self.strategy, host)
+        self.session.start(Turn())
+        self.session.hand_over(self.turn)
+
+    def _submit(self, signal: Signal, _received_at: float) -> str | None:
+        self.signals.append(signal)
+        return self.refusal
+
+    def bar(self, minute: int) -> None:
+        deliver_bar((self.session,), bar(minute), self.turn)
+
+    def ids(self) -> list[str]:
+        return [signal.signal_id for signal in self.signals]
+
+
+def bar(minute: int) -> Bar:
+    return Bar("AAPL", "1m", 100.0, 101.0, 99.0, 100.5, 10.0, NOON + timedelta(minutes=minute))
+
+
+def executed(signal: Signal, **changed: Any) -> ExecutionReport:
+    report = {
+        "signal_id": signal.signal_id,
+        "symbol": signal.symbol,
+        "action": signal.action,
+        "quantity": signal.quantity,
+        "status": "filled",
+        "filled_quantity": signal.quantity,
+        "filled_price": signal.price,
+    }
+    return ExecutionReport(**{**report, **changed})
+
+
+def test_the_same_decisions_have_the_same_ids_in_another_process() -> None:
+    first, second = World(), World()
+    for world in (first, second):
+        world.strategy.script = [2, 0, 1]
+        for minute in range(3):
+            world.bar(minute)
+    assert first.ids() == second.ids()
+    assert len(set(first.ids())) == 3
+
+
+def test_two_sessions_of_one_strategy_never_share_an_id() -> None:
+    first, second = World(session_id="s1"), World(session_id="s2")
+    for world in (first, second):
+        world.strategy.script = [1]
+        world.bar(0)
+    assert first.ids() != second.ids()
+
+
+def test_equal_trades_of_one_instant_give_signals_with_ids_of_their_own() -> None:
+    world = World()
+    world.strategy.script = [1, 1]
+    for _ in range(2):
+        deliver_trade((world.session,), Trade("AAPL", 100.0, 5.0, NOON), world.turn)
+    assert len(set(world.ids())) == 2
+
+
+def test_a_signal_carries_the_market_time_of_the_bar_it_answers() -> None:
+    world = World()
+    world.strategy.script = [1]
+    world.bar(7)
+    assert world.signals[0].timestamp == NOON + timedelta(minutes=7)
+
+
+def test_an_answer_is_booked_before_the_strategy_hears_of_it() -> None:
+    world = World()
+    world.strategy.script = [1]
+    world.bar(0)
+    assert world.strategy.position.expected == 2.0
+    assert not world.strategy.position
+    world.session.handle(executed(world.signals[0]))
+    assert world.strategy.position.quantity == 2.0
+    assert world.strategy.position.working == 0.0
+    assert world.session.outcomes == {"executed": 1}
+
+
+def test_an_answer_that_comes_twice_is_booked_once() -> None:
+    world = World()
+    world.strategy.script = [1]
+    world.bar(0)
+    for _ in range(2):
+        world.session.handle(executed(world.signals[0]))
+    assert world.strategy.position.quantity == 2.0
+
+
+def test_an_answer_for_an_earlier_session_under_the_same_key_is_not_booked() -> None:
+    world, earlier = World(), World()
+    earlier.strategy.script = [1]
+    earlier.bar(0)
+    world.session.handle(executed(earlier.signals[0]))
+    assert world.strategy.position.quantity == 0.0
+
+
+def test_a_refused_signal_comes_back_as_a_report_and_holds_nothing() -> None:
+    world = World(refusal="outbox_full")
+    world.strategy.script = [1]
+    world.bar(0)
+    assert [(report.status, report.reason) for report in world.posted] == [("refused", "outbox_full")]
+    world.session.handle(world.posted[0])
+    assert world.strategy.position.expected == 0.0
+    assert world.session.outcomes == {"refused": 1}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("no"), RecursionError(), MemoryError(), SystemExit(1), KeyboardInterrupt(), GeneratorExit()],
+)
+def test_whatever_a_strategy_raises_stays_with_it(error: BaseException) -> None:
+    world, other = World(), World(session_id="s2")
+    world.strategy.script = [error]
+    deliver_bar((world.session, other.session), bar(0), world.turn)
+    assert other.session.bars == 1
+    assert world.session.state is SessionState.RUNNING
+    assert world.errors == ["scripted"]
+
+
+def test_too_many_errors_in_a_row_end_a_session_with_the_last_reason() -> None:
+    world = World(max_errors=3)
+    world.strategy.script = [ValueError("one"), ValueError("two"), ValueError("three")]
+    for minute in range(3):
+        world.bar(minute)
+    assert world.session.state is SessionState.ERROR
+    assert world.session.reason == "3 errors in a row, the last: ValueError: three"
+    assert world.unrouted == [world.session]
+
+
+def test_a_success_between_errors_starts_the_count_again() -> None:
+    world = World(max_errors=2)
+    world.strategy.script = [ValueError(), 0, ValueError(), 0, ValueError()]
+    for minute in range(5):
+        world.bar(minute)
+    assert world.session.state is SessionState.RUNNING
+    assert len(world.errors) == 3
+
+
+def test_on_stop_is_called_once_however_often_it_is_asked() -> None:
+    world = World()
+    world.session.handle(Lifecycle("stop", NOON))
+    world.session.handle(Lifecycle("stop", NOON))
+    assert world.strategy.calls == ["stop"]
+    assert world.session.state is SessionState.STOPPED
+
+
+def test_a_signal_of_on_stop_still_goes_out() -> None:
+    world = World()
+    world.strategy.script = [1]
+    world.session.handle(Lifecycle("stop", NOON))
+    assert len(world.signals) == 1
+
+
+def test_a_signal_given_in_answer_to_an_execution_has_an_id_of_its_own() -> None:
+    world = World()
+    world.strategy.script = [1, 1]
+    world.bar(0)
+    world.session.handle(executed(world.signals[0]))
+    assert len(set(world.ids())) == 2
+
+
+def test_describe_speaks_the_names_of_the_wire() -> None:
+    described = World().session.describe()
+    assert described["sessionId"] == "s1"
+    assert described["strategyId"] == "scripted"
+    assert described["state"] == "RUNNING"
+    assert described["startedAt"] == "2026-01-28T12:00:00+00:00"
