@@ -2,9 +2,11 @@
 
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from numbers import Number
 from typing import Any, ClassVar, Protocol, Self, get_args
 
 import structlog
@@ -19,6 +21,7 @@ from models.signal import Action, Decision, Signal, derive_signal_id
 from strategies.parameters import Parameters
 
 MAX_METADATA_BYTES = 8 * 1024
+NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class SignalSink(Protocol):
@@ -34,7 +37,7 @@ class BaseStrategy(ABC):
     Override `on_bar` and `on_trade`; everything else is optional. One instance serves one session, and
     is never called by two threads at once. What it must declare, if anything, stands on the class:
 
-    - `name`, under which sessions start it (default: the class's name in snake_case);
+    - `name`, under which sessions start it (default: the class's name in snake_case, `buy_the_dip` below);
     - `parameters`, with types, bounds and defaults;
     - `warmup_bars`, how many past bars it needs before its decisions count;
     - `deadline_ms`, the time that one call may take, where HANDLER_DEADLINE_MS is too little.
@@ -54,6 +57,11 @@ class BaseStrategy(ABC):
     parameters: ClassVar[Parameters] = Parameters()
     warmup_bars: int = 0
     deadline_ms: ClassVar[int | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = snake_case(cls.__name__)
 
     def __init__(self, strategy_id: str, symbol: str, session_id: str | None = None) -> None:
         self.strategy_id = strategy_id
@@ -175,12 +183,23 @@ class _ByHand:
         return signal.signal_id
 
 
+def snake_case(class_name: str) -> str:
+    """Return the name that a class has where it declares none: `MACDTrend` is `macd_trend`.
+
+    A word starts at a capital after a small letter or digit, and at the last capital of several where a
+    small letter follows.
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name).lower()
+
+
 def _number(name: str, given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, Number):
+        raise StrategyRejected(f"{name} is {given!r}; it must be a number")
     try:
         value = float(given)  # type: ignore[arg-type]  # the except clause is the check
     except (TypeError, ValueError, OverflowError):
-        raise StrategyRejected(f"{name} is {given!r}; it must be a number") from None
-    if isinstance(given, bool | str | bytes) or not math.isfinite(value):
+        raise StrategyRejected(f"{name} is {given!r}; it must be a number that a float can hold") from None
+    if not math.isfinite(value):
         raise StrategyRejected(f"{name} is {given!r}; it must be a finite number")
     return value
 
@@ -205,12 +224,13 @@ def _json_object(given: Mapping[str, Any] | None) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise StrategyRejected(f"metadata is of type {type(given).__name__}; it must be a dict")
     try:
-        encoded = json.dumps(dict(given), allow_nan=False)
+        encoded = json.dumps(dict(given), allow_nan=False, ensure_ascii=False)
+        size = len(encoded.encode())
+        copy: dict[str, Any] = json.loads(encoded)
     except (TypeError, ValueError, RecursionError) as error:
         raise StrategyRejected(f"metadata is not JSON: {error}") from None
-    if len(encoded) > MAX_METADATA_BYTES:
-        raise StrategyRejected(
-            f"metadata is {len(encoded)} bytes as JSON; at most {MAX_METADATA_BYTES} are sent"
-        )
-    copy: dict[str, Any] = json.loads(encoded)
+    if size > MAX_METADATA_BYTES:
+        raise StrategyRejected(f"metadata is {size} bytes as JSON; at most {MAX_METADATA_BYTES} are sent")
+    if NUL_IN_JSON.search(encoded):
+        raise StrategyRejected("metadata holds a NUL character, which no database takes")
     return copy
