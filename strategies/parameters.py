@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, overload
+from typing import Any, get_args, overload
 
 from models.errors import StrategyRejected
 
@@ -51,12 +51,21 @@ class Parameter:
         if isinstance(given, bool) or self.kind in {bool, str}:
             if isinstance(given, bool | str) and isinstance(given, self.kind):
                 return given
-        elif isinstance(given, int | float) and math.isfinite(given):
-            if self.kind is float:
-                return float(given)
-            if given == int(given):
+        elif isinstance(given, int | float):
+            value = _finite(given)
+            if value is not None and self.kind is float:
+                return value
+            if value is not None and given == int(given):
                 return int(given)
         raise StrategyRejected(f"{name} is {given!r}; it must be of type {self.kind.__name__}")
+
+
+def _finite(given: float) -> float | None:
+    try:
+        value = float(given)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 class ParameterValues(Mapping[str, Any]):
@@ -87,7 +96,8 @@ class ParameterValues(Mapping[str, Any]):
 class Parameters:
     """The parameters that a strategy class declares.
 
-    On the class it is the declaration; on an instance, the values.
+    On the class it is the declaration; on an instance, the values. Raises StrategyRejected when a default
+    does not fit its own declaration.
 
     >>> declared = Parameters(fast=Parameter(10, minimum=2), slow=Parameter(30, maximum=400))
     >>> declared.bind({"fast": 5}).slow
@@ -95,6 +105,18 @@ class Parameters:
     """
 
     def __init__(self, **declared: Parameter) -> None:
+        for name, parameter in declared.items():
+            if not isinstance(parameter, Parameter):
+                raise StrategyRejected(
+                    f"parameter {name} is {parameter!r}; declare it as Parameter({parameter!r})"
+                )
+            if type(parameter.default) not in get_args(Value):
+                raise StrategyRejected(f"{name} is {parameter.default!r}; it must be bool, int, float or str")
+            if hasattr(Mapping, name):
+                raise StrategyRejected(
+                    f"a parameter cannot be called {name!r}; a mapping has a method of that name"
+                )
+            parameter.check(name, parameter.default)
         self.declared: Mapping[str, Parameter] = declared
 
     @overload
@@ -107,8 +129,10 @@ class Parameters:
 
     def bind(self, given: Mapping[str, object]) -> ParameterValues:
         """Check `given` and fill in defaults. Raises StrategyRejected naming every problem at once."""
+        if not isinstance(given, Mapping):
+            raise StrategyRejected(f"parameters are {given!r}; they must be names with values")
         problems = [
-            f"no parameter {name!r}{suggest(name, self.declared)}"
+            f"no parameter {name!r}{suggest(str(name), self.declared)}"
             for name in given
             if name not in self.declared
         ]
