@@ -1,0 +1,1 @@
+"""The demo: everything on this machine at once, real prices in, a proof that the books agree out."""
