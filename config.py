@@ -278,7 +278,7 @@ def _read_yaml(path: _Given, problems: list[str]) -> dict[str, str]:
     shown = masked(path.text)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         problems.append(f"{shown}{where} is not YAML; put values with special characters in quotes")
