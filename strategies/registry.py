@@ -1,0 +1,138 @@
+"""Which strategies there are: the built-in ones, and an operator's own."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from models.errors import StrategyRejected
+from strategies.base_strategy import BaseStrategy
+from strategies.bollinger_breakout import BollingerBreakout
+from strategies.buy_and_hold import BuyAndHold
+from strategies.folder import LoadFailure, line_of, strategies_in
+from strategies.macd_trend import MacdTrend
+from strategies.mock_strategy import MockStrategy
+from strategies.parameters import Parameters, suggest
+from strategies.rsi_reversion import RsiReversion
+from strategies.sma_cross import SmaCross
+
+BUILT_IN: tuple[type[BaseStrategy], ...] = (
+    BollingerBreakout,
+    BuyAndHold,
+    MacdTrend,
+    MockStrategy,
+    RsiReversion,
+    SmaCross,
+)
+NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+
+
+class StrategyRegistry:
+    """Strategy classes by name.
+
+    >>> StrategyRegistry().get("sma_cross").__name__
+    'SmaCross'
+    """
+
+    def __init__(self, classes: Iterable[type[BaseStrategy]] = BUILT_IN) -> None:
+        self._classes: dict[str, type[BaseStrategy]] = {}
+        for cls in classes:
+            self.register(cls)
+
+    def register(self, cls: type[BaseStrategy]) -> None:
+        """Add a class under its `name`. Raises StrategyRejected when it cannot run or the name is taken."""
+        check_strategy(cls)
+        taken = self._classes.get(cls.name)
+        if taken is not None and taken is not cls:
+            raise StrategyRejected(
+                f"the name {cls.name!r} belongs to {taken.__name__} already; "
+                f"give {cls.__name__} another `name`"
+            )
+        self._classes[cls.name] = cls
+
+    def get(self, name: str) -> type[BaseStrategy]:
+        """Return the class of this name. Raises StrategyRejected, with the nearest name, for others."""
+        try:
+            return self._classes[name]
+        except KeyError:
+            raise StrategyRejected(f"no strategy {name!r}{suggest(name.lower(), self._classes)}") from None
+
+    def names(self) -> tuple[str, ...]:
+        """Return every name, in order."""
+        return tuple(sorted(self._classes))
+
+    def load_folder(self, folder: Path) -> list[LoadFailure]:
+        """Add the strategies of every `*.py` in a folder; return what could not be added, and why.
+
+        Files whose name starts with `_`, and classes whose name does, are left out. A broken file or class
+        does not stop the others. Raises ConfigError when the folder itself cannot be read.
+        """
+        failures: list[LoadFailure] = []
+        for file, found in strategies_in(folder):
+            if isinstance(found, LoadFailure):
+                failures.append(found)
+                continue
+            for cls in found:
+                try:
+                    self.register(cls)
+                except StrategyRejected as error:
+                    failures.append(LoadFailure(str(file), f"{line_of(cls)}{error}"))
+        return failures
+
+
+def check_strategy(cls: object) -> None:
+    """Raise StrategyRejected when a class cannot be started by its name."""
+    if not (isinstance(cls, type) and issubclass(cls, BaseStrategy)):
+        raise StrategyRejected(f"{cls!r} is not a subclass of BaseStrategy")
+    if missing := sorted(cls.__abstractmethods__):
+        raise StrategyRejected(f"{cls.__name__} must define {' and '.join(missing)}")
+    declared: object = cls.parameters
+    if not isinstance(declared, Parameters):
+        raise StrategyRejected(
+            f"{cls.__name__}.parameters is {declared!r}; declare it as Parameters(period=Parameter(14))"
+        )
+    name: object = cls.name
+    if not isinstance(name, str) or not NAME.fullmatch(name) or _reads_as_uuid(name):
+        raise StrategyRejected(
+            f"{cls.__name__} has the name {name!r}; a name is 1 to 64 of a-z 0-9 _ . - and no UUID, "
+            "which would mean a row of the catalogue"
+        )
+    try:
+        inspect.signature(cls).bind("strategy id", "SYMBOL", None)
+    except TypeError as error:
+        raise StrategyRejected(
+            f"{cls.__name__}.__init__ must take (strategy_id, symbol, session_id=None): {error}"
+        ) from None
+
+
+def describe(cls: type[BaseStrategy]) -> dict[str, Any]:
+    """Return what a person chooses a strategy by, as JSON; `warmup_bars` is that of the default parameters.
+
+    Raises whatever the class raises when it is made.
+    """
+    return {
+        "name": cls.name,
+        "doc": inspect.getdoc(cls) or "",
+        "parameters": {
+            name: {
+                "type": parameter.kind.__name__,
+                "default": parameter.default,
+                "minimum": parameter.minimum,
+                "maximum": parameter.maximum,
+                "choices": None if parameter.choices is None else list(parameter.choices),
+                "description": parameter.description,
+            }
+            for name, parameter in cls.parameters.declared.items()
+        },
+        "warmup_bars": cls.build("describe", "DESCRIBE").warmup_bars,
+    }
+
+
+def _reads_as_uuid(name: str) -> bool:
+    try:
+        UUID(name)
+    except ValueError:
+        return False
+    return True
