@@ -12,8 +12,10 @@ from services.dead_letters import DeadLetters
 from services.strategy_manager import StrategyManager
 from services.subscription import Subscription
 from services.telemetry.health import Heartbeat
+from services.telemetry.logs import Throttle
 
 CONTROL_CHANNEL = "system:subscription_updates"
+LOG_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +29,13 @@ class ControlListener:
         self.heartbeat = Heartbeat()
         self.subscribed = False
         self.outcomes: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
         self.gaps = 0
         self._manager = manager
         self._dead_letters = dead_letters
         self._reconcile_seconds = reconcile_seconds
         self._reconcile_at = time.monotonic() + reconcile_seconds
+        self._throttle = Throttle(LOG_SECONDS)
         self._stop = Event()
         self._subscription = Subscription(redis_url, (CONTROL_CHANNEL,), self)
         self._thread = Thread(target=self._run, name="control-listener", daemon=True)
@@ -78,9 +82,16 @@ class ControlListener:
         try:
             outcome = self._manager.apply(ControlEvent.decode(payload))
         except DecodeError as error:
-            outcome = error.reason
             self._dead_letters.add(channel.decode(), error.reason, payload)
-            log.warning("control_event_refused", reason=error.reason, detail=error.detail)
+            self._throttle.log(
+                log.warning,
+                "control_event_refused",
+                key=error.reason,
+                reason=error.reason,
+                detail=error.detail,
+            )
+            self.rejected[error.reason] += 1
+            return
         except Exception:
             outcome = "failed"
             self._dead_letters.add(channel.decode(), outcome, payload)

@@ -8,21 +8,21 @@ two messages. So a strategy never meets two threads, and nothing on this path ta
 
 import time
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
 import structlog
 
 from models.errors import DecodeError
 from models.market_data import MAX_PAYLOAD_BYTES, Bar, Trade
+from services.dead_letters import DeadLetters
+from services.mailbox import Mailbox
 from services.routing import PATTERNS, Route, Router
 from services.session import Turn, deliver_bar, deliver_trade
 from services.subscription import Message, Subscription
 from services.telemetry.health import Heartbeat
+from services.telemetry.logs import Throttle
+from services.telemetry.metrics import EventCounters
 
-if TYPE_CHECKING:
-    from services.dead_letters import DeadLetters
-    from services.mailbox import Mailbox
-    from services.telemetry.metrics import EventCounters
+LOG_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +33,19 @@ class DataConsumer:
     def __init__(
         self,
         redis_url: str,
+        turn: Turn,
         router: Router,
-        mailbox: "Mailbox",
-        dead_letters: "DeadLetters",
-        counters: "EventCounters",
+        mailbox: Mailbox,
+        dead_letters: DeadLetters,
     ) -> None:
-        self.turn = Turn()
+        self.counters = EventCounters()
         self.heartbeat = Heartbeat()
         self.subscribed = False
+        self._turn = turn
         self._router = router
         self._mailbox = mailbox
         self._dead_letters = dead_letters
-        self._counters = counters
+        self._throttle = Throttle(LOG_SECONDS)
         self._stop = Event()
         self._subscription = Subscription(redis_url, PATTERNS, self)
         self._thread = Thread(target=self._run, name="data-consumer", daemon=True)
@@ -68,8 +69,8 @@ class DataConsumer:
         self.subscribed = True
         log.info("market_data_subscribed", silent_seconds=silent_seconds)
         if silent_seconds is not None:
-            self._counters.gaps["bars"] += 1
-            self._counters.gaps["trades"] += 1
+            self.counters.gaps["bars"] += 1
+            self.counters.gaps["trades"] += 1
 
     def on_lost(self, reason: str) -> None:
         """Note that market data may be missed from now on."""
@@ -79,7 +80,7 @@ class DataConsumer:
     def _run(self) -> None:
         for batch in self._subscription.batches(self._stop):
             self.heartbeat.beat()
-            self.turn.received_at = time.perf_counter()
+            self._turn.received_at = time.monotonic()
             self._consume(batch)
         self._mailbox.deliver()
         self._subscription.close()
@@ -100,15 +101,26 @@ class DataConsumer:
                 else:
                     self._deliver_trade(route, payload)
             except DecodeError as error:
-                self._counters.rejected[error.reason] += 1
-                self._dead_letters.add(channel.decode(), error.reason, payload)
+                self._refuse(channel.decode(), payload, error)
         if unrouted:
-            self._counters.dropped["no_session"] += unrouted
+            self.counters.dropped["no_session"] += unrouted
         if letters:
             self._mailbox.deliver()
 
+    def _refuse(self, channel: str, payload: bytes, error: DecodeError) -> None:
+        self.counters.rejected[error.reason] += 1
+        self._dead_letters.add(channel, error.reason, payload)
+        self._throttle.log(
+            log.warning,
+            "market_data_refused",
+            key=error.reason,
+            channel=channel,
+            reason=error.reason,
+            detail=error.detail,
+        )
+
     def _deliver_bar(self, route: Route, payload: bytes) -> None:
-        feed, counters = route.feed, self._counters
+        feed, counters = route.feed, self.counters
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
         bar = Bar.decode(payload)
@@ -120,16 +132,16 @@ class DataConsumer:
             return
         feed.last_bars[bar.timeframe] = bar.timestamp
         feed.last_price = bar.close
-        started = time.perf_counter()
+        started = time.monotonic()
         feed.heard_at = started
-        deliver_bar(route.sessions, bar, self.turn)
+        deliver_bar(route.sessions, bar, self._turn)
         told = len(route.sessions)
-        counters.handler_seconds.observe((time.perf_counter() - started) / told, told)
+        counters.handler_seconds.observe((time.monotonic() - started) / told, told)
         counters.bars_delivered += 1
         counters.bar_calls += told
 
     def _deliver_trade(self, route: Route, payload: bytes) -> None:
-        feed, counters = route.feed, self._counters
+        feed, counters = route.feed, self.counters
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
         trade = Trade.decode(payload)
@@ -138,10 +150,10 @@ class DataConsumer:
                 "symbol_mismatch", f"a trade of {trade.symbol!r} on the channel of {feed.symbol!r}"
             )
         feed.last_price = trade.price
-        started = time.perf_counter()
+        started = time.monotonic()
         feed.heard_at = started
-        deliver_trade(route.sessions, trade, self.turn)
+        deliver_trade(route.sessions, trade, self._turn)
         told = len(route.sessions)
-        counters.handler_seconds.observe((time.perf_counter() - started) / told, told)
+        counters.handler_seconds.observe((time.monotonic() - started) / told, told)
         counters.trades_delivered += 1
         counters.trade_calls += told

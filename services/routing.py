@@ -70,6 +70,11 @@ class Router:
             told = tuple(each for each in sessions_of(self.table, symbol) if each is not session)
             self.table = with_sessions(self.table, symbol, told)
 
+    def feed_age(self) -> float | None:
+        """Return the seconds since any routed symbol was heard of, or None when none is routed."""
+        heard = [route.feed.heard_at for route in self.table.values()]
+        return time.monotonic() - max(heard) if heard else None
+
     def close(self) -> None:
         """Route nothing to anybody from now on."""
         with self._lock:

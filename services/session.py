@@ -19,18 +19,22 @@ from models.gap import Gap
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal, derive_signal_id
+from services.telemetry.logs import Throttle
 from strategies.base_strategy import BaseStrategy
+
+LOG_SECONDS = 1.0
 
 InputEvent = Bar | Trade | ExecutionReport | Gap | Lifecycle
 
 log = structlog.get_logger(__name__)
+throttle = Throttle(LOG_SECONDS)
 
 
 @dataclass(frozen=True)
 class SessionHost:
     """What a session needs of the worker around it.
 
-    `submit` takes a signal and the receipt of its event (monotonic seconds) and returns why it is refused, or
+    `submit` takes a signal and the receipt of its event (monotonic seconds); it returns why it is refused, or
     None. `post` has the data thread call `session.handle(event)` soon. `unroute` takes a session out of the
     routing table; after `max_errors` in a row it is given up. `count_error` counts a failed call by the
     strategy's name.
@@ -145,8 +149,13 @@ class Session:
         self._errors_in_a_row = self._errors_in_a_row + 1 if in_a_row else 1
         self.events_at_error = events
         self._host.count_error(type(self.strategy).name)
-        log.error(
-            "strategy_failed", session=self.identity.key, in_a_row=self._errors_in_a_row, exc_info=error
+        throttle.log(
+            log.error,
+            "strategy_failed",
+            key=self.identity.key,
+            session=self.identity.key,
+            in_a_row=self._errors_in_a_row,
+            exc_info=error,
         )
         if self._errors_in_a_row >= self._host.max_errors:
             self.end(

@@ -100,7 +100,7 @@ class StrategyManager:
         return self._stop(lambda identity: identity.symbol == symbol)
 
     def stop_all(self) -> int:
-        """Stop every session; return how many. `on_stop` runs on the data thread: flush the mailbox to wait."""
+        """Stop every session; return how many. `on_stop` runs on the data thread soon."""
         return self._stop(lambda _: True)
 
     def retry_pending(self) -> None:
@@ -156,7 +156,9 @@ class StrategyManager:
         except BaseException as error:  # an author's code: even SystemExit stays in it
             waiting.state, waiting.reason = SessionState.ERROR, explain(error)
             unexpected = None if isinstance(error, StrategyError) else error
-            log.error("session_not_started", session=identity.key, reason=waiting.reason, exc_info=unexpected)
+            log.error(  # noqa: TRY400 — no traceback for what its author is told in a sentence
+                "session_not_started", session=identity.key, reason=waiting.reason, exc_info=unexpected
+            )
             return "error"
         with self._lock:
             self._sessions[identity.key] = session

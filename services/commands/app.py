@@ -12,7 +12,7 @@ from rich.console import Console
 
 from models.errors import ConfigError, StrategyWorkerError
 from services.commands import worker
-from services.commands.gateway import gateway
+
 from services.commands.migrate import migrate
 from services.stop_signal import StopSignal
 
@@ -60,7 +60,6 @@ def build(stop: StopSignal) -> typer.Typer:
         stop.release()
         return ExitCode.FINE
 
-    app.command()(gateway)
     app.command()(migrate)
     return app
 

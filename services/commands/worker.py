@@ -11,6 +11,6 @@ def run(stop: StopSignal) -> int:
     configure_logging(settings.log_level, settings.log_format)
     if stop.requested.is_set():
         return 0
-    from services.worker import Worker  # noqa: PLC0415 - imported once it is known that the settings are right
+    from services.worker import Worker
 
     return Worker(settings).run(stop)

@@ -94,6 +94,7 @@ class MetricSources:
 
     events: EventCounters
     control_gaps: Callable[[], int]
+    control_rejected: Callable[[], Mapping[str, int]]  # by reason
     control_events: Callable[[], Mapping[str, int]]  # by outcome
     dead_letters: Callable[[], Mapping[str, int]]  # by outcome: written, lost
     sessions: Callable[[], Mapping[str, int]]  # by state
@@ -114,11 +115,12 @@ class WorkerCollector(Collector):
         delivered = {"bar": events.bars_delivered, "trade": events.trades_delivered}
         calls = {"bar": events.bar_calls, "trade": events.trade_calls}
         gaps = {"control": sources.control_gaps(), "bars": 0, "trades": 0} | dict(events.gaps)
+        rejected = Counter(events.rejected) + Counter(sources.control_rejected())
         dead_letters = {"written": 0, "lost": 0} | dict(sources.dead_letters())
         yield _counts("worker_events", "Events delivered to at least one session.", "kind", delivered)
         yield _counts("worker_handler_calls", "Calls of on_bar and on_trade.", "kind", calls)
         yield _counts("worker_events_dropped", "Events that no session wanted.", "reason", events.dropped)
-        yield _counts("worker_events_rejected", "Messages that were refused.", "reason", events.rejected)
+        yield _counts("worker_events_rejected", "Messages that were refused.", "reason", rejected)
         yield _counts("worker_gaps", "Interruptions after which events may be missing.", "stream", gaps)
         yield _counts("worker_control_events", "Control events.", "outcome", sources.control_events())
         yield _counts("worker_dead_letters", "Refused messages kept for a person.", "outcome", dead_letters)

@@ -2,6 +2,7 @@
 
 import time
 from threading import Event, Thread
+from typing import Self
 
 import pytest
 import redis
@@ -23,7 +24,7 @@ class Reader:
         self.subscription = Subscription(url, ("market_data:*", "control"), self)
         self.thread = Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> Self:
         self.thread.start()
         return self
 

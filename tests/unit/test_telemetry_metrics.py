@@ -42,6 +42,7 @@ def some_sources(events: EventCounters) -> MetricSources:
     return MetricSources(
         events=events,
         control_gaps=lambda: 2,
+        control_rejected=lambda: {"not_json": 1},
         control_events=lambda: {"started": 5, "not_json": 1},
         dead_letters=lambda: {"written": 4},
         sessions=lambda: {"RUNNING": 3, "ERROR": 1},
@@ -101,7 +102,7 @@ def test_plain_counters_appear_under_their_names(events: EventCounters, registry
     assert shown['worker_handler_calls_total{kind="bar"}'] == 30
     assert shown['worker_handler_calls_total{kind="trade"}'] == 40
     assert shown['worker_events_dropped_total{reason="no_session"}'] == 50
-    assert shown['worker_events_rejected_total{reason="not_json"}'] == 60
+    assert shown['worker_events_rejected_total{reason="not_json"}'] == 61
     assert [shown[f'worker_gaps_total{{stream="{name}"}}'] for name in ("control", "bars", "trades")] == [
         2,
         1,

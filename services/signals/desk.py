@@ -1,0 +1,110 @@
+"""The counter between sessions and their signals' way out: takes signals in, gives reports back."""
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+import structlog
+
+from models.execution import ExecutionReport
+from models.signal import Signal, SignalStatus
+from services.signals.courier import Courier, CourierOptions
+from services.signals.gateway_client import GatewayClient, GatewayOptions
+from services.signals.outbox import MemoryOutbox, OutboxEntry
+from services.signals.outcome import Outcome
+from services.telemetry.metrics import SignalMetrics
+
+log = structlog.get_logger(__name__)
+
+
+class Sessions(Protocol):
+    """Who hears what became of signals."""
+
+    def report(self, key: str, report: ExecutionReport) -> None:
+        """Tell a session the outcome of one of its signals."""
+
+    def halt_session(self, key: str, reason: str) -> None:
+        """Tell a session nothing more until a person looked."""
+
+    def stop_session(self, session_id: str) -> int:
+        """Stop the session with this session id, or key."""
+
+
+class SignalDesk:
+    """The outbox and its courier, put together; what the rest of the worker sees of them."""
+
+    def __init__(
+        self,
+        gateway: GatewayOptions,
+        courier: CourierOptions,
+        outbox: MemoryOutbox,
+        metrics: SignalMetrics,
+    ) -> None:
+        self._outbox = outbox
+        self._metrics = metrics
+        self._gateway = GatewayClient(gateway)
+        self._courier = Courier(outbox, self._gateway, courier, self._ended)
+        self._sessions: Sessions
+
+    def start(self, sessions: Sessions) -> None:
+        """Begin to deliver; `sessions` hear of every end."""
+        self._sessions = sessions
+        self._courier.start()
+
+    def submit(self, signal: Signal, received_at: float) -> str | None:
+        """Take a signal on its way; return why it is refused, or None. Never waits."""
+        refusal = self._outbox.put(signal, received_at)
+        if refusal is not None:
+            self._metrics.count(SignalStatus.REFUSED)
+            log.warning(
+                "signal_refused", session=signal.session_key, signal_id=signal.signal_id, reason=refusal
+            )
+        return refusal
+
+    @property
+    def circuit_reason(self) -> str | None:
+        """Say why nothing is sent at the moment; None when all is well."""
+        return self._courier.circuit_reason
+
+    @property
+    def pending(self) -> int:
+        """How many signals have not ended."""
+        return self._outbox.pending
+
+    def counts(self) -> Mapping[SignalStatus, int]:
+        """Return how many signals have which status."""
+        return self._outbox.counts()
+
+    def drain(self, deadline: float) -> bool:
+        """Wait until every signal has ended; false when `deadline` (monotonic seconds) came first."""
+        return self._courier.drain(deadline)
+
+    def stop(self, deadline: float) -> int:
+        """Let what is on its way arrive, then stop; return how many signals are left, each of them logged."""
+        self._courier.drain(deadline)
+        left = self._courier.stop(deadline)
+        for entry in self._outbox.unfinished():
+            log.error(
+                "signal_left_behind", session=entry.signal.session_key, signal_id=entry.signal.signal_id
+            )
+        self._gateway.close()
+        return left
+
+    def _ended(self, entry: OutboxEntry, outcome: Outcome) -> None:
+        signal, report = entry.signal, outcome.report
+        self._metrics.count(outcome.status)
+        if outcome.status in {SignalStatus.EXECUTED, SignalStatus.REJECTED}:
+            self._metrics.answered(time.monotonic() - entry.received_at)
+        if outcome.status is not SignalStatus.EXECUTED:
+            log.warning(
+                "signal_not_executed",
+                session=signal.session_key,
+                signal_id=signal.signal_id,
+                status=outcome.status.value,
+                reason=report.reason,
+            )
+        self._sessions.report(signal.session_key, report)
+        if outcome.halt_session:
+            self._sessions.halt_session(signal.session_key, f"signal {signal.signal_id}: {report.reason}")
+        if outcome.stop_session:
+            self._sessions.stop_session(signal.session_key)
