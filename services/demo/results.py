@@ -73,7 +73,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """A session over all its bars: `equity` at each close, `max_drawdown` as a share of the peak before it."""
+    """A session over its bars: `equity` at each close, `max_drawdown` as a share of the peak before it."""
 
     account: Account
     unrealised: Decimal

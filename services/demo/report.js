@@ -1,0 +1,276 @@
+"use strict";
+// The page around the data of one demo: tiles, checks, equity per symbol, candles with trades, the table.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const symbols = [...new Set(data.sessions.map((session) => session.symbol))].filter((symbol) => symbol in data.prices);
+const strategies = [...new Set(data.sessions.map((session) => session.strategy))];
+const phone = window.matchMedia("(max-width: 760px)").matches;
+const touch = window.matchMedia("(pointer: coarse)").matches;
+
+// Okabe and Ito's colours, told apart by nearly everyone; what one has to beat is grey and dashed.
+const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9"];
+const BENCHMARK = "buy_and_hold";
+const coloured = strategies.filter((name) => name !== BENCHMARK);
+const colour = (name) => (name === BENCHMARK ? "#6b7280" : PALETTE[coloured.indexOf(name) % PALETTE.length]);
+const BOUGHT = "#0b5cad", SOLD = "#d9480f", GRID = "#e8ebf0", SOFT = "#5d6678";
+
+const whole = (value) => Math.round(value).toLocaleString("en-US");
+const signed = (value) => (Math.round(value) > 0 ? "+" : "") + whole(value).replace("-", "−");
+const percent = (share) => (share * 100).toFixed(1) + " %";
+const title = (name) => name.replaceAll("_", " ");
+
+function element(tag, parent, text, properties = {}) {
+  const made = Object.assign(document.createElement(tag), properties);
+  if (text !== undefined) made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+function toned(node, value) {
+  if (Math.round(value) !== 0) node.classList.add(value > 0 ? "gain" : "loss");
+}
+
+const plotOptions = { displayModeBar: false, responsive: true };
+
+function layout(height, more) {
+  return {
+    height, margin: { l: 56, r: 12, t: 6, b: 30 }, hovermode: "x unified", dragmode: touch ? false : "zoom",
+    showlegend: false, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", size: 12, color: SOFT },
+    hoverlabel: { bgcolor: "#fff", bordercolor: GRID, font: { size: 12, color: "#1b2230" }, namelength: -1 },
+    ...more,
+  };
+}
+
+// --- what happened ---------------------------------------------------------------------------------------------
+
+function showSummary() {
+  const { bars, signals, trades, rejections, profit, seconds } = data.summary;
+  byId("lede").textContent =
+    `${whole(bars)} daily bars of ${symbols.length} stocks, ${data.first} to ${data.last}, went through Redis to ` +
+    `${data.sessions.length} sessions in a real worker; each began with ${whole(data.cash)} in cash.`;
+  const tiles = [
+    [whole(bars), "bars"], [whole(signals), "signals"], [whole(trades), "trades"],
+    [whole(rejections), "rejections"], [signed(profit), "profit"], [seconds.toFixed(1) + " s", "took"],
+  ];
+  for (const [value, name] of tiles) {
+    const tile = element("div", byId("tiles"), undefined, { className: "tile" });
+    const shown = element("b", tile, value);
+    if (name === "profit") toned(shown, profit);
+    element("span", tile, name);
+  }
+  for (const check of data.checks) {
+    element("li", byId("checks"), check.text, { className: check.holds ? "" : "failed" });
+  }
+  byId("equity-note").textContent =
+    "Cash and holdings at every close, one chart per stock. Tap a name to hide it or show it again.";
+  byId("made").textContent = `Made on ${data.made}. This page loads nothing from the network.`;
+}
+
+// --- equity ----------------------------------------------------------------------------------------------------
+
+const hidden = new Set();
+
+function showLegend() {
+  for (const name of strategies) {
+    const button = element("button", byId("legend"), undefined, { type: "button" });
+    button.setAttribute("aria-pressed", "true");
+    const line = element("i", button, undefined, { className: name === BENCHMARK ? "dashed" : "" });
+    line.style.borderTopColor = colour(name);
+    button.append(title(name));
+    button.onclick = () => {
+      if (!hidden.delete(name)) hidden.add(name);
+      button.setAttribute("aria-pressed", String(!hidden.has(name)));
+      showEquity();
+    };
+  }
+}
+
+function equityTraces(symbol) {
+  return data.sessions
+    .filter((session) => session.symbol === symbol && session.equity.length)
+    .map((session) => ({
+      type: "scatter", mode: "lines", name: title(session.strategy), x: data.prices[symbol].date, y: session.equity,
+      visible: !hidden.has(session.strategy), hovertemplate: "%{y:,.0f}",
+      line: { color: colour(session.strategy), width: 1.6, dash: session.strategy === BENCHMARK ? "dash" : "solid" },
+    }));
+}
+
+function showEquity() {
+  for (const symbol of symbols) {
+    const traces = equityTraces(symbol);
+    if (!traces.length) continue;
+    let chart = byId("equity-" + symbol);
+    if (!chart) {
+      const card = element("div", byId("equity"), undefined, { className: "card" });
+      element("h3", card, symbol);
+      chart = element("div", card, undefined, { id: "equity-" + symbol });
+    }
+    const axes = {
+      xaxis: { gridcolor: GRID, nticks: phone ? 5 : 8, hoverformat: "%-d %b %Y", type: "date" },
+      yaxis: { gridcolor: GRID, tickformat: ",.0f", zeroline: false, nticks: 6 },
+    };
+    Plotly.react(chart, traces, layout(phone ? 230 : 270, axes), plotOptions);
+  }
+}
+
+// --- candles ---------------------------------------------------------------------------------------------------
+
+const SPANS = [["6 M", 126], ["1 Y", 252], ["3 Y", 756], ["All", Infinity]];
+const CANDLES_FIT = 300; // more than these are drawn as a line of closes
+const shown = { span: phone ? 0 : 1, end: 0 };
+
+function chosenSession() {
+  return data.sessions.find((each) => each.symbol === byId("symbol").value && each.strategy === byId("strategy").value);
+}
+
+function fillChoices() {
+  for (const symbol of symbols) element("option", byId("symbol"), symbol, { value: symbol });
+  byId("symbol").onchange = () => { fillStrategies(); showEnd(); };
+  byId("strategy").onchange = showTrades;
+  SPANS.forEach(([name], index) => {
+    const button = element("button", byId("spans"), name, { type: "button" });
+    button.onclick = () => { shown.span = index; showTrades(); };
+  });
+  byId("earlier").onclick = () => { shown.end -= step(); showTrades(); };
+  byId("later").onclick = () => { shown.end += step(); showTrades(); };
+  fillStrategies();
+}
+
+function fillStrategies() {
+  const select = byId("strategy"), before = select.value;
+  select.replaceChildren();
+  for (const session of data.sessions.filter((each) => each.symbol === byId("symbol").value)) {
+    element("option", select, title(session.strategy), { value: session.strategy });
+  }
+  if ([...select.options].some((option) => option.value === before)) select.value = before;
+}
+
+const step = () => Math.floor(SPANS[shown.span][1] / 2);
+
+function showEnd() {
+  shown.end = data.prices[byId("symbol").value].date.length;
+  showTrades();
+}
+
+function markers(session, prices, from, to, action) {
+  const fills = session.fills.filter((fill) => fill.action === action && fill.bar >= from && fill.bar < to);
+  const bought = action === "BUY";
+  const span = Math.max(...prices.high.slice(from, to)) - Math.min(...prices.low.slice(from, to));
+  return {
+    type: "scatter", mode: "markers", name: bought ? "bought" : "sold",
+    x: fills.map((fill) => prices.date[fill.bar]),
+    y: fills.map((fill) => (bought ? prices.low[fill.bar] - span * 0.03 : prices.high[fill.bar] + span * 0.03)),
+    text: fills.map((fill) => `${fill.quantity.toLocaleString("en-US")} at ${fill.price.toFixed(2)}`),
+    hovertemplate: "%{text}",
+    marker: { symbol: bought ? "triangle-up" : "triangle-down", size: 11, color: bought ? BOUGHT : SOLD,
+              line: { width: 1, color: "#fff" } },
+  };
+}
+
+function priceTrace(prices, from, to) {
+  const part = (name) => prices[name].slice(from, to);
+  if (to - from > CANDLES_FIT) {
+    return { type: "scatter", mode: "lines", name: "close", x: part("date"), y: part("close"),
+             line: { color: "#8a93a3", width: 1.2 }, hovertemplate: "%{y:.2f}" };
+  }
+  return {
+    type: "candlestick", name: "price", x: part("date"), open: part("open"), high: part("high"), low: part("low"),
+    close: part("close"), line: { width: 1 }, increasing: { line: { color: "#8a93a3" }, fillcolor: "#fff" },
+    decreasing: { line: { color: "#8a93a3" }, fillcolor: "#8a93a3" },
+  };
+}
+
+function showTrades() {
+  const session = chosenSession(), prices = data.prices[byId("symbol").value], bars = prices.date.length;
+  const span = Math.min(SPANS[shown.span][1], bars);
+  shown.end = Math.min(Math.max(shown.end, span), bars);
+  const from = shown.end - span, to = shown.end;
+  [...byId("spans").children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === shown.span)));
+  byId("earlier").disabled = from === 0;
+  byId("later").disabled = to === bars;
+  const within = session.fills.filter((fill) => fill.bar >= from && fill.bar < to).length;
+  byId("trades-note").textContent = bars
+    ? `${prices.date[from]} to ${prices.date[to - 1]}: ${within} of ${session.fills.length} trades of ` +
+      `${title(session.strategy)} on ${session.symbol}. ▲ bought, ▼ sold.`
+    : "No bar of this stock was played.";
+  const axes = {
+    hovermode: "closest",
+    xaxis: {
+      gridcolor: GRID, rangeslider: { visible: false }, nticks: phone ? 5 : 10, hoverformat: "%-d %b %Y", type: "date",
+      rangebreaks: span > CANDLES_FIT ? [] : [{ bounds: ["sat", "mon"] }],
+    },
+    yaxis: { gridcolor: GRID, zeroline: false, nticks: 8 },
+  };
+  const traces = [priceTrace(prices, from, to), markers(session, prices, from, to, "BUY"), markers(session, prices, from, to, "SELL")];
+  Plotly.react(byId("candles"), traces, layout(phone ? 340 : 440, axes), plotOptions);
+}
+
+// --- table -----------------------------------------------------------------------------------------------------
+
+const COLUMNS = [
+  ["Strategy", (s) => s.strategy, title],
+  ["Symbol", (s) => s.symbol, String],
+  ["Profit", (s) => s.profit, signed],
+  ["Realised", (s) => s.realised, signed],
+  ["Unrealised", (s) => s.unrealised, signed],
+  ["Drawdown", (s) => s.max_drawdown, percent],
+  ["Position", (s) => s.position, whole],
+  ["Bars", (s) => s.bars, whole],
+  ["Signals", (s) => s.signals, whole],
+  ["Executed", (s) => s.executed, whole],
+  ["Rejected", (s) => s.rejected, whole],
+];
+const SUMMED = ["Bars", "Signals", "Executed", "Rejected", "Realised", "Unrealised", "Profit"];
+const TONED = ["Realised", "Unrealised", "Profit"];
+const order = { column: null, descending: true };
+
+function sortedSessions() {
+  if (order.column === null) return data.sessions;
+  const [, value] = COLUMNS[order.column], sign = order.descending ? -1 : 1;
+  return [...data.sessions].sort((one, other) => (value(one) > value(other) ? sign : value(one) < value(other) ? -sign : 0));
+}
+
+function choose(session) {
+  byId("symbol").value = session.symbol;
+  fillStrategies();
+  byId("strategy").value = session.strategy;
+  showEnd();
+  byId("symbol").scrollIntoView({ behavior: "smooth", block: "start" });
+}
+
+function showTable() {
+  const table = byId("sessions");
+  table.replaceChildren();
+  const head = element("tr", element("thead", table));
+  COLUMNS.forEach(([name], index) => {
+    const cell = element("th", head);
+    if (order.column === index) cell.ariaSort = order.descending ? "descending" : "ascending";
+    element("button", cell, name, { type: "button" }).onclick = () => {
+      order.descending = order.column === index ? !order.descending : index > 1;
+      order.column = index;
+      showTable();
+    };
+  });
+  const body = element("tbody", table);
+  for (const session of sortedSessions()) {
+    const row = element("tr", body, undefined, { onclick: () => choose(session) });
+    for (const [name, value, format] of COLUMNS) {
+      const cell = element("td", row, format(value(session)));
+      if (TONED.includes(name)) toned(cell, value(session));
+    }
+  }
+  const foot = element("tr", element("tfoot", table));
+  COLUMNS.forEach(([name, value, format], index) => {
+    const sum = data.sessions.reduce((total, session) => total + Number(value(session)), 0);
+    element("td", foot, index === 0 ? "All" : SUMMED.includes(name) ? format(sum) : "");
+  });
+}
+
+showSummary();
+showLegend();
+showEquity();
+fillChoices();
+showEnd();
+showTable();

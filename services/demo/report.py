@@ -1,0 +1,112 @@
+"""The report: one HTML file with its data, its charts and plotly inside, that loads nothing from anywhere."""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from models.errors import ConfigError
+from models.market_data import Bar
+from services.demo.outcome import Check, SessionOutcome, add_up
+from services.demo.results import Fill
+
+FOLDER = Path(__file__).parent
+DAY = "%Y-%m-%d"
+
+
+def write_report(  # noqa: PLR0913 - what the page shows
+    path: Path,
+    bars: Sequence[Bar],
+    sessions: Sequence[SessionOutcome],
+    checks: Sequence[Check],
+    *,
+    cash: Decimal,
+    seconds: float,
+    made: datetime,
+) -> None:
+    """Write the page, making its folder. `seconds` is how long the demo took until now.
+
+    Raises ConfigError when plotly is not installed or the file cannot be written.
+    """
+    total = add_up(sessions)
+    data = {
+        "first": bars[0].timestamp.strftime(DAY),
+        "last": bars[-1].timestamp.strftime(DAY),
+        "cash": float(cash),
+        "made": f"{made:%Y-%m-%d at %H:%M UTC}",
+        "summary": {
+            "bars": len(bars),
+            "signals": total.signals,
+            "trades": total.trades,
+            "rejections": total.rejections,
+            "profit": float(total.profit),
+            "seconds": seconds,
+        },
+        "checks": [asdict(check) for check in checks],
+        "prices": _prices(bars),
+        "sessions": [_session(session) for session in sessions],
+    }
+    page = render(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the report cannot be written to {path}: {error.strerror}") from error
+
+
+def render(data: dict[str, Any]) -> str:
+    """Put the data, the script of the page and plotly into the page."""
+    page = (FOLDER / "report.html").read_text(encoding="utf-8")
+    # Data come last, because they are the one part that could hold the name of another.
+    parts = {
+        "/*PLOTLY*/": _plotly().read_text(encoding="utf-8"),
+        "/*PAGE*/": (FOLDER / "report.js").read_text(encoding="utf-8"),
+        "/*DATA*/": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+    }
+    for mark, text in parts.items():
+        before, _, after = page.partition(mark)
+        page = before + text + after
+    return page
+
+
+def _plotly() -> Path:
+    # The package itself is not imported: its script is all that is needed of it.
+    spec = importlib.util.find_spec("plotly")
+    for place in (spec.submodule_search_locations or []) if spec is not None else []:
+        script = Path(place) / "package_data" / "plotly.min.js"
+        if script.is_file():
+            return script
+    raise ConfigError("plotly is not installed: pip install -r requirements-demo.txt")
+
+
+def _prices(bars: Sequence[Bar]) -> dict[str, dict[str, list[Any]]]:
+    columns: dict[str, dict[str, list[Any]]] = {}
+    for bar in sorted(bars, key=lambda bar: (bar.symbol, bar.timestamp)):
+        of_symbol = columns.setdefault(
+            bar.symbol, {"date": [], "open": [], "high": [], "low": [], "close": []}
+        )
+        of_symbol["date"].append(bar.timestamp.strftime(DAY))
+        for name in ("open", "high", "low", "close"):
+            of_symbol[name].append(getattr(bar, name))
+    return columns
+
+
+def _session(session: SessionOutcome) -> dict[str, Any]:
+    return {
+        **session.describe(),
+        "equity": [round(float(value), 2) for value in session.performance.equity],
+        "fills": [_fill(fill) for fill in session.fills],
+    }
+
+
+def _fill(fill: Fill) -> dict[str, Any]:
+    return {
+        "bar": fill.bar,
+        "action": fill.action,
+        "quantity": float(fill.quantity),
+        "price": float(fill.price),
+    }

@@ -1,0 +1,97 @@
+"""The three books of a demo: equal when nothing was lost, and told apart by name when something was."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from services.demo.outcome import GatewayBook, SessionOutcome, WorkerBook, add_up, check_books
+from services.demo.results import Fill, measure
+
+FILLS = (
+    Fill(0, "BUY", Decimal(10), Decimal(100)),
+    Fill(1, "SELL", Decimal(10), Decimal(120)),
+    Fill(1, "BUY", Decimal(4), Decimal(120)),
+)
+CLOSES = (Decimal(100), Decimal(120), Decimal(110))
+PUBLISHED = {"IBM": 3}
+
+
+def _outcome() -> SessionOutcome:
+    """Three trades and one rejection: 200 realised, four units held at a loss of 40."""
+    return SessionOutcome(
+        session_id="one",
+        strategy="sma_cross",
+        symbol="IBM",
+        worker=WorkerBook(bars=3, signals=4, executed=3, rejected=1, position=Decimal(4)),
+        gateway=GatewayBook(receipts=4, rejections=1),
+        fills=FILLS,
+        performance=measure(Decimal(100_000), CLOSES, FILLS),
+    )
+
+
+def _holds(changed: SessionOutcome, delivered: int = 3) -> list[bool]:
+    return [check.holds for check in check_books((changed,), PUBLISHED, delivered)]
+
+
+def test_books_that_agree_pass_every_check() -> None:
+    checks = check_books((_outcome(),), PUBLISHED, 3)
+    assert [check.holds for check in checks] == [True, True, True]
+    assert checks[0].text == "signals 4 = gateway receipts 4 = trades 3 + rejections 1"
+    assert checks[2].text == "bars published 3 = delivered 3; handed to sessions 3 of 3"
+
+
+def test_a_signal_that_never_reached_the_gateway_fails_the_first_check() -> None:
+    changed = replace(_outcome(), gateway=GatewayBook(receipts=3, rejections=0))
+    assert _holds(changed)[0] is False
+
+
+def test_a_trade_without_a_receipt_fails_the_first_check() -> None:
+    changed = replace(_outcome(), fills=(*FILLS, FILLS[0]))
+    assert _holds(changed)[0] is False
+
+
+def test_an_answer_that_the_worker_never_got_fails_the_second_check() -> None:
+    changed = replace(_outcome(), worker=WorkerBook(3, 4, executed=2, rejected=1, position=Decimal(4)))
+    assert _holds(changed) == [True, False, True]
+
+
+def test_a_position_that_the_trades_do_not_explain_fails_the_second_check() -> None:
+    changed = replace(_outcome(), worker=WorkerBook(3, 4, executed=3, rejected=1, position=Decimal(5)))
+    assert _holds(changed) == [True, False, True]
+
+
+def test_a_bar_that_was_not_delivered_fails_the_third_check() -> None:
+    changed = replace(_outcome(), worker=WorkerBook(2, 4, executed=3, rejected=1, position=Decimal(4)))
+    assert _holds(changed) == [True, True, False]
+    assert _holds(_outcome(), delivered=2) == [True, True, False]
+
+
+def test_errors_that_cancel_out_in_the_sums_are_found_and_named() -> None:
+    more = replace(_outcome(), gateway=GatewayBook(receipts=5, rejections=1))
+    less = replace(_outcome(), gateway=GatewayBook(receipts=3, rejections=1), strategy="mock")
+    first = check_books((more, less), PUBLISHED, 3)[0]
+    assert first.text.startswith("signals 8 = gateway receipts 8 = trades 6 + rejections 2")
+    assert first.text.endswith("(not so for sma_cross IBM, mock IBM)")
+    assert not first.holds
+
+
+def test_the_row_of_a_session_says_what_it_earned() -> None:
+    assert _outcome().describe() == {
+        "session_id": "one",
+        "strategy": "sma_cross",
+        "symbol": "IBM",
+        "bars": 3,
+        "signals": 4,
+        "executed": 3,
+        "rejected": 1,
+        "position": 4.0,
+        "realised": 200.0,
+        "unrealised": -40.0,
+        "profit": 160.0,
+        "max_drawdown": round(40 / 100_200, 6),
+    }
+
+
+def test_totals_are_sums_over_the_sessions() -> None:
+    total = add_up([_outcome(), _outcome()])
+    assert (total.signals, total.receipts, total.trades, total.rejections) == (8, 8, 6, 2)
+    assert total.profit == Decimal(320)
