@@ -1,0 +1,37 @@
+"""Which comparisons there are, and the server that they share."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from benchmarks import throughput
+from benchmarks.effort import Effort
+from benchmarks.report import Report, machine_facts, now
+from benchmarks.rows import Row
+from services.embedded import EmbeddedValkey
+from services.redis_client import make_client
+
+Benchmark = Callable[[str, Effort], list[Row]]
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "bars": throughput.bars_to_on_bar,
+    "routing": throughput.bars_of_one_symbol,
+    "sessions": throughput.bars_to_many_sessions,
+}
+
+
+def measure(names: Sequence[str], effort: Effort, started: Callable[[str], None]) -> Report:
+    """Run the named benchmarks one after the other on a Valkey of their own; `started` is told of each.
+
+    The server keeps everything for a subscriber that does not read: it has to hold what is published
+    before the reading is timed.
+    """
+    began_at = now()
+    rows: list[Row] = []
+    with EmbeddedValkey() as server:
+        client = make_client(server.url)
+        client.config_set("client-output-buffer-limit", "pubsub 0 0 0")
+        machine = machine_facts(client)
+        for name in names:
+            started(name)
+            rows += BENCHMARKS[name](server.url, effort)
+        client.close()
+    return Report(began_at, effort, machine, rows)
