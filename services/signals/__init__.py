@@ -1,0 +1,1 @@
+"""A decision's way out: outbox → courier → gateway client → what the answer means → report."""
