@@ -1,0 +1,122 @@
+"""Which signal goes next, and what its answer means for those behind it. No I/O, no threads, no clock."""
+
+from msgspec import Struct
+
+from models.errors import NotSent, Uncertain
+from services.signals.circuit import Circuit
+from services.signals.delivery import Delivery, Result, RetryPolicy
+from services.signals.lanes import Lanes
+from services.signals.outbox import OutboxEntry
+from services.signals.outcome import Outcome
+from services.signals.verdict import Blocked, Executed, Rejected, Reply
+
+SESSION_HALTED = "session_halted"
+SESSION_STOPPED = "session_stopped"
+
+
+class Request(Struct, frozen=True):
+    """Send the signal, or read it back when `delivery.reads_back`; then `settle`."""
+
+    delivery: Delivery
+
+
+class Ending(Struct, frozen=True):
+    """Report the outcome; then `finish`."""
+
+    delivery: Delivery
+    outcome: Outcome
+
+
+class Probe(Struct, frozen=True):
+    """Ask the gateway something harmless; then `probed`."""
+
+
+Task = Request | Ending | Probe
+
+
+class Dispatcher:
+    """Lanes, circuit and halted sessions, taken together.
+
+    For one thread at a time. Times are monotonic seconds, passed in.
+    """
+
+    def __init__(self, policy: RetryPolicy, circuit: Circuit) -> None:
+        self._policy = policy
+        self._circuit = circuit
+        self._lanes = Lanes()
+        self._halted: set[str] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no signal is on its way."""
+        return not self._lanes
+
+    @property
+    def halted(self) -> frozenset[str]:
+        """The sessions whose signals are refused until `resume`."""
+        return frozenset(self._halted)
+
+    def accept(self, entry: OutboxEntry) -> None:
+        """Queue a signal behind those of its session."""
+        self._lanes.add(Delivery(entry))
+
+    def next(self, now: float) -> Task | None:
+        """Give the next thing to do, or None until `next_due`.
+
+        A signal given out is the caller's until it is settled or finished.
+        """
+        if self._circuit.begin_probe(now):
+            return Probe()
+        while (delivery := self._lanes.take(now)) is not None:
+            if delivery.session_key in self._halted:
+                delivery.refusal = SESSION_HALTED
+            if (outcome := delivery.ending(now)) is not None:
+                return self._conclude(delivery, outcome)
+            if not self._circuit.is_open:
+                return Request(delivery)
+            delivery.reason = delivery.reason or self._circuit.reason
+            self._lanes.park(delivery, delivery.entry.expires_at)
+        return None
+
+    def next_due(self) -> float:
+        """Return when `next` may have more: -inf when at once, inf when only after something else happens."""
+        return min(self._lanes.next_due(), self._circuit.probe_at)
+
+    def settle(self, delivery: Delivery, result: Result, now: float) -> Ending | None:
+        """Take the result of a request; return the ending of the signal if that was it."""
+        if isinstance(result, NotSent):
+            self._circuit.unreachable(str(result), now)
+        elif isinstance(result, Blocked):
+            self._circuit.blocked(result.reason, now)
+        elif isinstance(result, Executed | Rejected):
+            self._circuit.answered()
+        following = delivery.settle(result, now, self._policy)
+        if isinstance(following, Outcome):
+            return self._conclude(delivery, following)
+        if following is None:
+            self._lanes.park(delivery, delivery.entry.expires_at)
+        else:
+            self._lanes.wait(delivery, min(following, delivery.entry.expires_at))
+        return None
+
+    def probed(self, answer: Reply | NotSent | Uncertain, now: float) -> None:
+        """Take the answer to a probe; when it closes the circuit, all that waited for that may go."""
+        self._circuit.probed(answer, now)
+        if not self._circuit.is_open:
+            self._lanes.release()
+
+    def finish(self, delivery: Delivery) -> None:
+        """Let the next signal of the session go, now that this one's end was reported."""
+        self._lanes.finish(delivery)
+
+    def resume(self, session_key: str) -> None:
+        """Send the signals of a halted session again."""
+        self._halted.discard(session_key)
+
+    def _conclude(self, delivery: Delivery, outcome: Outcome) -> Ending:
+        if outcome.halt_session:
+            self._halted.add(delivery.session_key)
+        if outcome.stop_session:
+            for follower in self._lanes.followers(delivery):
+                follower.refusal = SESSION_STOPPED
+        return Ending(delivery, outcome)
