@@ -51,13 +51,17 @@ class LiveWorker:
         """Every session by its key."""
         return {session["key"]: session for session in self.get("/sessions").json()}
 
-    def metric(self, name: str, **labels: str) -> float:
-        """The value of one sample; 0 when it is not there (yet)."""
-        for family in text_string_to_metric_families(self.get("/metrics").text):
-            for sample in family.samples:
-                if sample.name == name and labels.items() <= sample.labels.items():
-                    return sample.value
-        return 0.0
+    def metrics(self) -> dict[tuple[str, ...], float]:
+        """Every sample now, by its name and the values of its labels."""
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(self.get("/metrics").text)
+            for sample in family.samples
+        }
+
+    def metric(self, name: str, *labels: str) -> float:
+        """The value of one sample by the values of its labels; 0 when it is not there (yet)."""
+        return self.metrics().get((name, *labels), 0.0)
 
     def control(
         self, action: str, symbol: str, strategy: str | None = None, session: str | None = None
@@ -86,7 +90,7 @@ class LiveWorker:
 
     def delivered(self, kind: str = "bar") -> float:
         """How many events were delivered to at least one session."""
-        return self.metric("worker_events_total", kind=kind)
+        return self.metric("worker_events_total", kind)
 
 
 def bar(symbol: str, minute: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from services.session import Session, SessionHost, Turn
 from services.strategy_manager import StrategyManager
 from services.strategy_source import StrategyRecipe, default_strategy_id
 from strategies.base_strategy import BaseStrategy
+from tests.control_model import Event, expected_sessions
 
 
 class Quiet(BaseStrategy):
@@ -211,32 +212,10 @@ EVENTS = st.tuples(
 )
 
 
-def expected_sessions(
-    events: list[tuple[str, str, str | None, str | None]],
-) -> set[tuple[str, str, str | None]]:
-    """Compute independently which (symbol, strategy, session id) run after these events."""
-    running: dict[tuple[str, ...], tuple[str, str, str | None]] = {}
-    for action, symbol, strategy, session in events:
-        strategy_id = strategy or f"strat_{symbol}"
-        if action == "subscribe":
-            running.setdefault(
-                (session,) if session else (strategy_id, symbol), (symbol, strategy_id, session)
-            )
-            continue
-        for key, (held_symbol, held_strategy, held_session) in list(running.items()):
-            if session is not None:
-                gone = held_session == session
-            else:
-                gone = held_symbol == symbol and strategy in {None, held_strategy}
-            if gone:
-                del running[key]
-    return set(running.values())
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, max_size=60))
 def test_any_storm_of_events_ends_in_the_state_that_they_imply(
-    events: list[tuple[str, str, str | None, str | None]],
+    events: list[Event],
 ) -> None:
     world = World()
     for event in events:
