@@ -13,6 +13,7 @@ or another parent than at the start: the server is ended and the private folder 
 all its children have left.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -44,24 +45,72 @@ class Order(TypedDict):
     remove: str
 
 
+class Family:
+    """The server and its children, who on Linux become ours when they lose the server."""
+
+    def __init__(self, server: int) -> None:
+        self.server = server
+        self.server_left = False
+
+    def reap(self) -> bool:
+        """Collect those who ended; false when nobody is left."""
+        try:
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self.server_left |= pid == self.server
+        except ChildProcessError:
+            return False
+        return True
+
+    def send(self, number: int) -> None:
+        """Signal the server; stopping, continuing and killing concern its children too.
+
+        An ended process keeps its id until reap(), so that no stranger can be hit.
+        """
+        if number in (signal.SIGSTOP, signal.SIGKILL):
+            self._send_server(signal.SIGSTOP)  # from here on it has no new children
+        if number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
+            for pid in descendants(os.getpid()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        self._send_server(number)
+
+    def _send_server(self, number: int) -> None:
+        if not self.server_left:
+            os.kill(self.server, number)
+
+    def end(self, order: Order, wake_up: int) -> None:
+        """End politely, and after `ending_seconds` by force."""
+        self.send(signal.SIGCONT)
+        self.send(order["ending_signal"])
+        deadline = time.monotonic() + order["ending_seconds"]
+        while self.reap():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.send(signal.SIGKILL)
+                deadline = time.monotonic() + PARENT_CHECK_SECONDS
+            elif select.select([wake_up], [], [], left)[0]:
+                os.read(wake_up, 4096)
+
+
 def supervise(order: Order) -> None:
     """Run the server until it, or the parent, ends."""
     wake_up = wake_up_on_child_exit()
     server = start(order)
     if server is None:
         return
-    while reap():
+    family = Family(server)
+    while family.reap():
         ready, _, _ = select.select([0, wake_up], [], [], PARENT_CHECK_SECONDS)
         if wake_up in ready:
             os.read(wake_up, 4096)
         line = read_line() if 0 in ready else b"0"
         if not line or os.getppid() != order["parent"]:
-            end(server, order, wake_up)
+            family.end(order, wake_up)
             shutil.rmtree(order["remove"], ignore_errors=True)
             return
         if int(line):
-            send(server, int(line))
-            os.write(1, b"sent\n")
+            family.send(int(line))
+            say("sent")
 
 
 def start(order: Order) -> int | None:
@@ -74,17 +123,16 @@ def start(order: Order) -> int | None:
             stdout=2,
             env=order["environment"],
             cwd="/",
-            start_new_session=True,
             preexec_fn=die_with_supervisor(),  # noqa: PLW1509 - this process has one thread
             user=account[0] if account else None,
             group=account[1] if account else None,
             extra_groups=[] if account else None,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        os.write(1, f"failed {error}\n".encode())
+        say(f"failed {error}")
         return None
-    server.returncode = 0  # reap() collects the status; Popen must not look for it
-    os.write(1, f"started {server.pid}\n".encode())
+    server.returncode = 0  # Family.reap collects the status; Popen must not look for it
+    say(f"started {server.pid}")
     return server.pid
 
 
@@ -115,6 +163,12 @@ def wake_up_on_child_exit() -> int:
     return reader
 
 
+def say(line: str) -> None:
+    """Answer the parent; if it has vanished meanwhile, the end of stdin will tell."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, f"{line}\n".encode())
+
+
 def read_line() -> bytes:
     """Read one line byte by byte, so that nothing is held back where select() cannot see it."""
     line = b""
@@ -124,41 +178,6 @@ def read_line() -> bytes:
             return b""
         line += byte
     return line
-
-
-def reap() -> bool:
-    """Collect ended children; false when none is left."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return False
-    return True
-
-
-def send(server: int, number: int) -> None:
-    """Signal the server; stopping, continuing and killing concern its children too."""
-    if number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL):
-        if number != signal.SIGCONT:
-            os.kill(server, signal.SIGSTOP)  # from here on it has no new children
-        for pid in descendants(os.getpid()):
-            os.kill(pid, number)
-    else:
-        os.kill(server, number)
-
-
-def end(server: int, order: Order, wake_up: int) -> None:
-    """End the server politely, and after `ending_seconds` by force."""
-    send(server, signal.SIGCONT)
-    send(server, order["ending_signal"])
-    deadline = time.monotonic() + order["ending_seconds"]
-    while reap():
-        left = deadline - time.monotonic()
-        if left <= 0:
-            send(server, signal.SIGKILL)
-            deadline = time.monotonic() + PARENT_CHECK_SECONDS
-        elif select.select([wake_up], [], [], left)[0]:
-            os.read(wake_up, 4096)
 
 
 def descendants(ancestor: int) -> list[int]:

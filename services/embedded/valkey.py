@@ -48,6 +48,7 @@ class EmbeddedValkey(EmbeddedServer):
             f"requirepass {self._password}\n"
             'save ""\n'
             "appendonly no\n"
+            "set-proc-title no\n"
             f'dir "{folder}"\n',
         )
         return Launch([str(_program()), str(configuration)], folder, folder / "valkey.log")

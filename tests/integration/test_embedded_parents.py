@@ -48,6 +48,7 @@ if child:
     print(f"child {child}.", flush=True)
 threading.Event().wait()
 """
+LESS_THAN_FORCE_WAITS = 4.0  # seconds; a server that does not end by itself is killed after 5
 
 
 def started(process: RunningProcess) -> tuple[list[int], list[str]]:
@@ -76,7 +77,7 @@ def test_the_servers_and_their_folders_go_when_their_parent_is_killed(number: si
         assert all(map(alive, pids))
         os.kill(parent.pid, number)
         parent.wait()
-        eventually(lambda: not any(map(alive, pids)), message="the servers end")
+        eventually(lambda: not any(map(alive, pids)), LESS_THAN_FORCE_WAITS, "the servers end")
         eventually(lambda: not any(folder.exists() for folder in folders), message="the folders are removed")
 
 
@@ -93,6 +94,13 @@ def test_the_servers_end_when_their_parent_leaves_without_stopping_them() -> Non
         pids, _ = started(parent)
         assert parent.wait() == 0
         assert not any(map(alive, pids))
+
+
+def test_a_key_pressed_in_the_terminal_of_the_parent_does_not_reach_the_servers(
+    own_valkey: EmbeddedValkey, own_postgres: EmbeddedPostgres
+) -> None:
+    for server in (own_valkey, own_postgres):
+        assert os.getsid(server.pid) != os.getsid(0)
 
 
 def test_the_servers_outlive_the_thread_that_started_them() -> None:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,10 +89,12 @@ def test_a_paused_postgresql_does_not_answer_on_open_connections_either(
 
 
 @pytest.mark.parametrize("server", [EmbeddedValkey(), EmbeddedPostgres()], ids=["valkey", "postgres"])
-def test_a_paused_server_can_be_stopped(server: EmbeddedValkey | EmbeddedPostgres) -> None:
+def test_a_paused_server_can_be_stopped_without_force(server: EmbeddedValkey | EmbeddedPostgres) -> None:
     pid = server.start().pid
     server.pause()
+    before = time.monotonic()
     server.stop()
+    assert time.monotonic() - before < 4  # it would be killed after 5 s
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
