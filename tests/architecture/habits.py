@@ -58,7 +58,7 @@ def environment_reads(sources: Iterable[Source]) -> list[Finding]:
 
 
 def unexplained_excepts(sources: Iterable[Source]) -> list[Finding]:
-    """Broad excepts without a reason on their line. One that ends by raising swallows nothing."""
+    """Broad excepts without a reason beside them. One that ends by raising swallows nothing."""
     return [
         source.finding(
             node, "catch what you can handle; a boundary says why on this line: `except Exception:  # why`"
@@ -68,7 +68,7 @@ def unexplained_excepts(sources: Iterable[Source]) -> list[Finding]:
         if isinstance(node, ast.ExceptHandler)
         and _is_broad(node)
         and not _raises_again(node)
-        and not _has_reason(source.lines[node.lineno - 1])
+        and not _has_reason(_clause(source, node))
     ]
 
 
@@ -132,8 +132,14 @@ def _raises_again(handler: ast.ExceptHandler) -> bool:
     return isinstance(handler.body[-1], ast.Raise)
 
 
-def _has_reason(line: str) -> bool:
-    comment = line.partition("#")[2]
+def _clause(source: Source, handler: ast.ExceptHandler) -> str:
+    """From `except` to where its body begins: one line, or those that the formatter made of it."""
+    end = max(handler.lineno, handler.body[0].lineno - 1)
+    return "\n".join(source.lines[handler.lineno - 1 : end])
+
+
+def _has_reason(clause: str) -> bool:
+    comment = clause.partition("#")[2]
     words = MARKER.sub("", comment)
     return len(re.findall(r"[A-Za-z]+", words)) >= REASON_WORDS
 

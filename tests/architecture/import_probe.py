@@ -24,6 +24,7 @@ ACTS = {
     "socket.getaddrinfo": "looks up a host",
     "subprocess.Popen": "runs a program",
 }
+OTHERS_SWITCHES = {"PYDANTIC_DISABLE_PLUGINS"}  # pydantic reads it whenever a model is defined
 LIBRARIES = {".venv", "site-packages"}
 effects: list[dict[str, str | int]] = []
 
@@ -60,7 +61,8 @@ def watch_environment() -> None:
     plain = environment.__getitem__
 
     def noted(self: "os._Environ[str]", key: str) -> str:
-        note(f"reads {key} from the environment")
+        if key not in OTHERS_SWITCHES:
+            note(f"reads {key} from the environment")
         return plain(self, key)
 
     environment.__getitem__ = noted  # type: ignore[method-assign]

@@ -22,7 +22,7 @@ def third_party(source: Source) -> set[str]:
     """The packages a file imports that are neither in the standard library nor in this project."""
     own = {"benchmarks", "config", "main", "models", "services", "strategies", "tests"}
     tops = {name.partition(".")[0] for node in source.nodes() for name in _targets(source, node)}
-    return tops - own - sys.stdlib_module_names
+    return tops - own - sys.stdlib_module_names - {"_typeshed"}  # which only type checkers have
 
 
 def forbidden(importer: Source, allowed: Iterable[str], known: set[str]) -> list[Finding]:

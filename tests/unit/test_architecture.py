@@ -97,8 +97,8 @@ def test_config_imports_nothing_of_the_project_but_its_error() -> None:
     )
 
 
-def test_main_imports_only_commands_and_config() -> None:
-    allowed = ["services.commands", "config"]
+def test_main_imports_only_the_commands_and_what_stops_them() -> None:
+    allowed = ["services.commands", "services.stop_signal"]
     expect_none(
         finding for source in read("main.py") for finding in imports.forbidden(source, allowed, MODULES)
     )
