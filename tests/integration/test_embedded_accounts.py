@@ -78,6 +78,10 @@ def both_answer(process: RunningProcess) -> dict[str, Any]:
     return facts
 
 
+def has_a_name(user: int) -> bool:
+    return any(entry.pw_uid == user for entry in pwd.getpwall())
+
+
 def test_an_ordinary_user_starts_both(folder: Path) -> None:
     # As root this is a child that is `nobody`, with copies of all that it needs; otherwise simply a child.
     if not AS_ROOT:
@@ -125,6 +129,13 @@ def test_a_data_folder_that_the_account_cannot_reach_is_refused(folder: Path) ->
     else:
         with server:
             assert query(server.url, "SELECT 1") == 1
+
+
+def test_a_user_without_a_name_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = next(number for number in range(54_321, 65_000) if not has_a_name(number))
+    monkeypatch.setattr(os, "geteuid", lambda: nameless)
+    with pytest.raises(EmbeddedServerError, match=f"user id {nameless}.*set DATABASE_URL"):
+        EmbeddedPostgres().start()
 
 
 if AS_ROOT:  # an ordinary user cannot give a folder away
