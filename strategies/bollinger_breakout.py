@@ -61,8 +61,8 @@ class BollingerBreakout(BaseStrategy):
 
     def get_state(self) -> dict[str, Any]:
         """Remember the closes that the bands are made of."""
-        return save_state(self.parameters, bands=self.bands, cross=self.cross, exit=self.exit)
+        return save_state(self.parameters, bands=self.bands, cross=self.cross)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on where they stood."""
-        restore_state(state, self.parameters, bands=self.bands, cross=self.cross, exit=self.exit)
+        restore_state(state, self.parameters, bands=self.bands, cross=self.cross)
