@@ -1,0 +1,14 @@
+"""What stops a demo."""
+
+from pathlib import Path
+
+from models.errors import StrategyWorkerError
+
+
+class DemoFailed(StrategyWorkerError):
+    """The demo cannot go on; the message says why. `tail` is the end of the log at `log`, where there is one."""
+
+    def __init__(self, message: str, *, log: Path | None = None, tail: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+        self.tail = tail
