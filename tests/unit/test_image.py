@@ -8,12 +8,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import packages_distributions
 
 import pytest
 
-from tests.architecture.source import PRODUCT, ROOT
+from tests.architecture.source import PRODUCT, ROOT, read
 
 EVERYTHING = (*PRODUCT, "migrations")
+IMPORT_WITHOUT = """
+import importlib, json, sys
+absent, modules = set(json.loads(sys.argv[1])), sys.argv[2:]
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"{name} is not in the image", name=name)
+
+sys.meta_path.insert(0, Absent())
+for module in modules:
+    importlib.import_module(module)
+"""
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -34,6 +48,19 @@ def command_of(keyword: str) -> list[str]:
     (rest,) = [rest for name, rest in instructions() if name == keyword]
     command = json.loads(rest[rest.index("[") :])
     return [str(part) for part in command]
+
+
+def left_out() -> list[str]:
+    """What an import statement would call the packages of the other locks."""
+    locks = "".join(
+        (ROOT / f"requirements-{part}.txt").read_text(encoding="utf-8") for part in ("demo", "dev")
+    )
+    absent = set(re.findall(r"(?m)^([a-z0-9-]+)==", locks))
+    return [
+        package
+        for package, owners in packages_distributions().items()
+        if {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners} <= absent
+    ]
 
 
 def test_everything_that_the_image_copies_exists() -> None:
@@ -84,6 +111,19 @@ def test_the_command_of_the_image_works() -> None:
         timeout=60,
     )
     assert helped.returncode == 0, helped.stderr
+
+
+def test_every_module_can_be_imported_without_what_the_image_leaves_out() -> None:
+    modules = [source.module for source in read(*PRODUCT)]
+    done = subprocess.run(  # noqa: S603 — our own program
+        [sys.executable, "-c", IMPORT_WITHOUT, json.dumps(left_out()), *modules],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
