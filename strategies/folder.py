@@ -91,5 +91,5 @@ def _explain(error: BaseException, file: Path) -> str:
     text = str(error)
     if isinstance(error, SyntaxError) and error.filename == str(file):
         line, text = error.lineno, error.msg
-    what = text if isinstance(error, StrategyError) else f"{type(error).__name__}: {text}"
+    what = text if isinstance(error, StrategyError) else f"{type(error).__name__}: {text}".removesuffix(": ")
     return " ".join(what.split()) if line is None else f"line {line}: {' '.join(what.split())}"

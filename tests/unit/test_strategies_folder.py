@@ -1,8 +1,8 @@
 """STRATEGIES_PATH: an operator's own files, of which some are broken."""
 
-import os
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from textwrap import dedent
 
@@ -150,7 +150,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
 
 
 def test_one_bad_class_does_not_take_the_good_ones_of_its_file_along(tmp_path: Path) -> None:
-    bad = GOOD.format(name="Bad") + "    name = 'mock'\n"
+    bad = GOOD.format(name="Bad") + "    name = 'mock'\n\n\nAlias = Bad\n"
     write(tmp_path, mixed=GOOD.format(name="Good") + bad)
     names, reasons = load(tmp_path)
     assert (names, list(reasons)) == (["good"], ["mixed.py"])
@@ -178,6 +178,23 @@ def test_a_file_may_have_the_name_of_an_installed_package(tmp_path: Path) -> Non
     assert sys.modules["json"].loads("1") == 1
 
 
+def test_what_is_installed_wins_over_a_file_of_the_same_name(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        tabnanny="WHOSE = 'ours'",
+        mine="import tabnanny\ntabnanny.check\n" + GOOD.format(name="Mine"),
+    )
+    assert load(tmp_path) == (["mine"], {})
+
+
+def test_a_broken_file_that_others_import_is_named_for_each(tmp_path: Path) -> None:
+    write(tmp_path, broken_neighbour="x = 1\ny = = 2\n", mine="import sys\n\nimport broken_neighbour\n")
+    assert load(tmp_path)[1] == {
+        "broken_neighbour.py": "line 2: SyntaxError: invalid syntax",
+        "mine.py": "line 3: SyntaxError: invalid syntax (broken_neighbour.py, line 2)",
+    }
+
+
 def test_a_broken_file_leaves_no_module_behind(tmp_path: Path) -> None:
     write(tmp_path, broken="raise RuntimeError")
     before = set(sys.modules)
@@ -192,8 +209,11 @@ def test_a_folder_that_is_none_is_a_wrong_setting(tmp_path: Path, folder: str) -
         load(tmp_path / folder)
 
 
-def test_a_relative_folder_is_understood(tmp_path: Path) -> None:
-    write(tmp_path, mine=GOOD.format(name="Mine"))
+def test_a_relative_folder_is_understood_from_wherever_the_worker_was_started(tmp_path: Path) -> None:
+    write(tmp_path, mine=GOOD.format(name="Mine"), broken="raise RuntimeError")
     registry = StrategyRegistry()
-    assert registry.load_folder(Path(os.path.relpath(tmp_path))) == []
+    with chdir(tmp_path.parent):
+        [failure] = registry.load_folder(Path(tmp_path.name))
+    assert (failure.file, failure.reason) == (str(tmp_path / "broken.py"), "line 1: RuntimeError")
     assert "mine" in registry.names()
+    assert str(tmp_path) in sys.path
