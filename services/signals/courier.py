@@ -16,9 +16,10 @@ from services.signals.circuit import BLOCKED_PROBES, Circuit
 from services.signals.delivery import Delivery, Result, RetryPolicy
 from services.signals.dispatcher import Dispatcher, Ending, Probe, Task
 from services.signals.gateway_client import Gateway
+from services.signals.judge import judge, judge_read_back
 from services.signals.outbox import Outbox, OutboxEntry
 from services.signals.outcome import Outcome
-from services.signals.verdict import Reply, judge, judge_read_back
+from services.signals.verdict import Reply
 
 # An idle thread looks around this often even if nobody wakes it.
 IDLE_SECONDS = 1.0

@@ -21,7 +21,7 @@ from models.errors import ConfigError, NotSent, Uncertain
 from models.signal import Signal
 from services.signals.exchange import Exchange
 from services.signals.failure import describe
-from services.signals.transport import Session, make_authorities
+from services.signals.transport import HttpSession, make_authorities
 from services.signals.verdict import Reply
 from services.signals.wire import encode, sign
 
@@ -65,14 +65,12 @@ class GatewayClient:
         self,
         options: GatewayOptions,
         *,
-        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Raises ConfigError when the URL or the token cannot be used."""
         self._url = _checked_url(options.url)
         self._headers = _standing_headers(options.token)
         self._options = options
-        self._clock = clock
         self._wall_clock = wall_clock
         self._authorities: ssl.SSLContext | None = None
         if self._url.startswith("https:"):
@@ -129,7 +127,7 @@ class GatewayClient:
         try:
             channel: _Channel = self._of_this_thread.channel
         except AttributeError:
-            channel = _Channel(self._url, self._headers, self._clock, self._authorities)
+            channel = _Channel(self._url, self._headers, self._authorities)
             self._of_this_thread.channel = channel
             with self._lock:
                 self._channels.append(channel)
@@ -139,15 +137,9 @@ class GatewayClient:
 class _Channel:
     """What one thread needs: a session, its deadline, and a request that is copied for every signal."""
 
-    def __init__(
-        self,
-        url: str,
-        headers: dict[str, str],
-        clock: Callable[[], float],
-        authorities: ssl.SSLContext | None,
-    ) -> None:
-        self.exchange = Exchange(clock)
-        self.session = Session(self.exchange, authorities)
+    def __init__(self, url: str, headers: dict[str, str], authorities: ssl.SSLContext | None) -> None:
+        self.exchange = Exchange()
+        self.session = HttpSession(self.exchange, authorities)
         self.session.headers.clear()
         self.post = self.session.prepare_request(
             requests.Request("POST", url + EXECUTE, headers={**headers, "Content-Type": "application/json"})

@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -30,7 +31,7 @@ from services.signals.exchange import Exchange
 REUSE_SECONDS = 3.0
 
 
-class Session(requests.Session):
+class HttpSession(requests.Session):
     """A requests.Session for one thread that obeys its exchange and nothing of the environment.
 
     Cookies, redirects, proxies and .netrc are not used; a redirect is an answer like any other.
@@ -39,6 +40,7 @@ class Session(requests.Session):
     def __init__(self, exchange: Exchange, authorities: ssl.SSLContext | None) -> None:
         super().__init__()
         self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self.adapters.clear()
         self.mount("http://", _Adapter(exchange, None))
         self.mount("https://", _Adapter(exchange, authorities))
