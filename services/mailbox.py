@@ -1,13 +1,16 @@
 """What other threads want of running sessions, handed to the one thread that may call them."""
 
 from collections import deque
-from collections.abc import Callable
 from threading import Event
+from typing import TYPE_CHECKING
 
 from models.execution import ExecutionReport
 from models.gap import Gap
 from models.session import Lifecycle
 from services.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Mailbox:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from msgspec.structs import asdict
 
 from models.errors import StrategyError
 from models.execution import ExecutionReport
@@ -163,13 +162,14 @@ class Session:
             )
 
     def end(self, state: SessionState, reason: str) -> None:
-        """Tell the strategy of no more market data and keep the reason: ERROR, or HALTED until a person looked."""
+        """Tell the strategy of no more market data, in ERROR, or HALTED until a person looked."""
         self.state, self.reason = state, reason
         self._host.unroute(self.identity.symbol, self)
         log.error("session_ended", session=self.identity.key, state=state.value, reason=reason)
 
     def describe(self) -> dict[str, Any]:
         """Return what /sessions and the registry show, in the names of the wire."""
+        position = self.strategy.position
         return {
             **describe_identity(self.identity, self.state, self.reason),
             "strategy": type(self.strategy).name,
@@ -177,7 +177,12 @@ class Session:
             "trades": self.trades,
             "signals": self.signals,
             "outcomes": dict(self.outcomes),
-            "position": asdict(self.strategy.position),
+            "position": {
+                "quantity": position.quantity,
+                "averagePrice": position.average_price,
+                "expected": position.expected,
+                "realisedPnl": position.realised_pnl,
+            },
         }
 
     def _identify(self, decision: Decision) -> Signal:

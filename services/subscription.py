@@ -11,13 +11,15 @@ import socket
 import time
 from collections.abc import Iterator
 from threading import Event
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import hiredis
 import redis
-from redis.connection import AbstractConnection
 
 from services.redis_client import open_connection
+
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection
 
 PING_AFTER_SECONDS = 1.0
 DEAD_AFTER_SECONDS = 3.0

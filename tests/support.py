@@ -20,7 +20,7 @@ PORTS = range(20_000, 32_000)
 PORTS_PER_WORKER = 1_000
 
 
-def eventually(condition: Callable[[], T], seconds: float = 10.0, message: str = "") -> T:
+def eventually(condition: Callable[[], T | None], seconds: float = 10.0, message: str = "") -> T:
     """Ask again and again until the answer is truthy, and give it; AssertionError when time is up."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):

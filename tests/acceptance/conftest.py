@@ -63,6 +63,11 @@ class LiveWorker:
         """The value of one sample by the values of its labels; 0 when it is not there (yet)."""
         return self.metrics().get((name, *labels), 0.0)
 
+    def dead_letters(self) -> list[dict[bytes, bytes]]:
+        """The fields of every dead letter, the oldest first."""
+        entries: Any = self.redis.xrange(DEAD_LETTERS)
+        return [fields for _, fields in entries]
+
     def control(
         self, action: str, symbol: str, strategy: str | None = None, session: str | None = None
     ) -> None:

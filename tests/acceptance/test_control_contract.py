@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.acceptance.conftest import CONTROL, DEAD_LETTERS, LiveWorker, StartWorker
+from tests.acceptance.conftest import CONTROL, LiveWorker, StartWorker
 from tests.support import eventually
 
 
@@ -114,8 +114,8 @@ def test_what_is_no_control_event_is_refused_counted_and_kept(worker: LiveWorker
     metrics = worker.metrics()
     for reason, count in Counter(reason for _, reason in REFUSED).items():
         assert metrics["worker_events_rejected_total", reason] == count
-    eventually(lambda: worker.redis.xlen(DEAD_LETTERS) == len(REFUSED))
-    for (payload, reason), (_, letter) in zip(REFUSED, worker.redis.xrange(DEAD_LETTERS), strict=True):
+    eventually(lambda: len(worker.dead_letters()) == len(REFUSED))
+    for (payload, reason), letter in zip(REFUSED, worker.dead_letters(), strict=True):
         assert (letter[b"source"], letter[b"reason"]) == (CONTROL.encode(), reason.encode())
         assert letter[b"payload"] == payload[:4096]
         assert letter[b"at"].startswith(b"20")

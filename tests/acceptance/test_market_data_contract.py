@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import DEAD_LETTERS, LiveWorker, StartWorker, bar, trade
+from tests.acceptance.conftest import LiveWorker, StartWorker, bar, trade
 from tests.support import eventually
 
 
@@ -106,10 +106,8 @@ def test_wrong_bars_and_trades_are_refused_counted_and_kept_and_the_next_one_del
     metrics = worker.metrics()
     for reason, count in Counter(reason for _, _, reason in published).items():
         assert metrics["worker_events_rejected_total", reason] == count
-    eventually(lambda: worker.redis.xlen(DEAD_LETTERS) == len(published))
-    for (channel, payload, reason), (_, letter) in zip(
-        published, worker.redis.xrange(DEAD_LETTERS), strict=True
-    ):
+    eventually(lambda: len(worker.dead_letters()) == len(published))
+    for (channel, payload, reason), letter in zip(published, worker.dead_letters(), strict=True):
         assert (letter[b"source"], letter[b"reason"]) == (channel.encode(), reason.encode())
         assert letter[b"payload"] == payload[:4096]
 
