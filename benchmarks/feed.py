@@ -43,6 +43,7 @@ class Publisher:
     def __init__(self, url: str) -> None:
         self._connection, self._socket = open_connection(url)
         self._socket.settimeout(PATIENCE_SECONDS)
+        self.send(command("CLIENT", "REPLY", "OFF"))
 
     def __enter__(self) -> Self:
         return self
@@ -50,12 +51,15 @@ class Publisher:
     def __exit__(self, *_: object) -> None:
         self._connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
 
+    def send(self, commands: bytes) -> None:
+        """Send the commands and wait for nothing."""
+        self._socket.sendall(commands)
+
     def publish(self, commands: bytes) -> None:
         """Send the commands and wait until the server has carried out all of them."""
-        self._socket.sendall(command("CLIENT", "REPLY", "OFF"))
-        self._socket.sendall(commands)
-        self._socket.sendall(command("CLIENT", "REPLY", "ON"))
+        self.send(commands + command("CLIENT", "REPLY", "ON"))
         self._socket.recv(64)
+        self.send(command("CLIENT", "REPLY", "OFF"))
 
 
 def _commands(names: Sequence[str], count: int, first_minute: int) -> Iterator[bytes]:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 PACKAGES = ("hiredis", "msgspec", "psycopg2-binary", "pydantic", "redis", "requests", "urllib3")
 SMALL = 10
+CONDITIONS = (
+    "the server keeps what a subscriber has not read yet (client-output-buffer-limit pubsub 0 0 0)",
+    "the worker runs without DATABASE_URL: its outbox is in memory",
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,16 @@ class Report:
             "at": self.began_at.isoformat(),
             "effort": asdict(self.effort),
             "machine": self.machine,
+            "conditions": CONDITIONS,
             "rows": [row.describe() for row in self.rows],
         }
 
     def table(self) -> Table:
         """Return the rows as people read them."""
-        table = Table(title=f"{self.effort.form} form, medians of {self.effort.rounds} rounds")
+        table = Table(
+            title=f"{self.effort.form} form, medians of {self.effort.rounds} rounds",
+            caption="\n".join(CONDITIONS),
+        )
         table.add_column("what")
         table.add_column("value", justify="right")
         table.add_column("floor beside it")

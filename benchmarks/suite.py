@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import throughput
+from benchmarks import delivery, memory, throughput
 from benchmarks.effort import Effort
 from benchmarks.report import Report, machine_facts, now
 from benchmarks.rows import Row
@@ -15,6 +15,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "bars": throughput.bars_to_on_bar,
     "routing": throughput.bars_of_one_symbol,
     "sessions": throughput.bars_to_many_sessions,
+    "latency": delivery.publish_to_post,
+    "burst": delivery.burst,
+    "memory": memory.idle_and_lasting,
 }
 
 

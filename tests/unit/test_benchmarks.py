@@ -3,39 +3,46 @@
 import json
 import math
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import redis
 
 from benchmarks.effort import QUICK
 from benchmarks.feed import Publisher, bar, bars, symbols
 from benchmarks.floors import BareSocket
 from benchmarks.hosted import LAST_SYMBOL, HostedSessions
-from benchmarks.report import Report
+from benchmarks.report import Report, machine_facts
 from benchmarks.rows import Floor, Goal, MeasurementError, compare
 from benchmarks.suite import BENCHMARKS, measure
 from models.market_data import Bar
 from tests.support import REPOSITORY, running_process
 
-
-@pytest.fixture(scope="module")
-def report() -> Report:
-    return measure(list(BENCHMARKS), QUICK, lambda _: None)
+ROW = compare("name", "unit", [10.0, 20.0, 90.0], Floor("floor", [10.0, 10.0, 30.0]), Goal(2.5))
 
 
-def test_every_row_of_the_quick_form_yields_a_finite_ratio(report: Report) -> None:
-    assert len(report.rows) >= len(BENCHMARKS)
+def test_every_row_of_the_quick_form_yields_a_finite_ratio() -> None:
+    begun: list[str] = []
+    report = measure(list(BENCHMARKS), QUICK, begun.append)
+    assert begun == list(BENCHMARKS)
+    assert len(report.rows) == 9
     for row in report.rows:
-        assert len(row.ratios) >= 1
-        assert all(math.isfinite(number) for number in (row.value, row.floor, *row.ratios)), row.name
-        assert all(number > 0 for number in (row.value, row.floor, *row.ratios)), row.name
+        numbers = (row.value, row.floor, *row.ratios)
+        assert all(math.isfinite(number) and number > 0 for number in numbers), row.name
 
 
-def test_a_report_says_what_it_was_measured_on_and_names_no_machine(report: Report) -> None:
-    text = json.dumps(report.describe())
-    assert set(report.machine) == {"cores", "load", "system", "python", "valkey", "packages"}
-    assert report.machine["cores"] >= 1
-    assert report.machine["packages"]["redis"]
-    assert str(REPOSITORY) not in text
+def test_a_report_says_what_it_was_measured_on_and_names_no_place(redis_url: str, tmp_path: Path) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        report = Report(datetime(2026, 1, 28, 10, tzinfo=UTC), QUICK, machine_facts(client), [ROW])
+    stored = report.store(tmp_path / "bench")
+    assert stored.name == "20260128T100000Z.json"
+    told = json.loads(stored.read_text(encoding="utf-8"))
+    assert set(told["machine"]) == {"cores", "load", "system", "python", "valkey", "packages"}
+    assert told["machine"]["valkey"]
+    assert told["rows"][0]["ratio"] == 2.0
+    assert told["rows"][0]["met"] is False
+    assert str(REPOSITORY) not in json.dumps(told)
 
 
 def test_a_ratio_meets_a_goal_from_the_side_that_is_better() -> None:
@@ -46,9 +53,8 @@ def test_a_ratio_meets_a_goal_from_the_side_that_is_better() -> None:
 
 
 def test_a_row_has_the_median_of_the_ratios_of_its_rounds() -> None:
-    row = compare("name", "unit", [10.0, 20.0, 90.0], Floor("floor", [10.0, 10.0, 30.0]), Goal(2.5))
-    assert row.ratios == (1.0, 2.0, 3.0)
-    assert (row.value, row.floor, row.ratio, row.met) == (20.0, 10.0, 2.0, False)
+    assert ROW.ratios == (1.0, 2.0, 3.0)
+    assert (ROW.value, ROW.floor, ROW.ratio, ROW.met) == (20.0, 10.0, 2.0, False)
 
 
 def test_the_feed_publishes_bars_that_the_worker_accepts() -> None:

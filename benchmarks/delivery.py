@@ -1,0 +1,98 @@
+"""From PUBLISH to POST: one signal at a time while all is quiet, and a thousand at once."""
+
+import time
+from collections.abc import Callable
+from statistics import median, quantiles
+
+from benchmarks.effort import Effort
+from benchmarks.feed import Publisher, bars, command
+from benchmarks.gateway_stub import Arrival, GatewayStub
+from benchmarks.processes import running_poster, running_worker
+from benchmarks.rows import Floor, Goal, MeasurementError, Row, compare
+
+SYMBOL = "SYM000"
+CHANNEL = "benchmark:post"
+STRATEGY = "signal_every_bar"
+THREADS = 4
+QUIET_SECONDS = 0.002
+SETTLE_SECONDS = 0.3
+WARM_UPS = 10
+Shot = Callable[[], tuple[float, list[Arrival]]]
+"""Publishes one message; returns when (monotonic seconds), and every request that came of it."""
+
+
+def publish_to_post(url: str, effort: Effort) -> list[Row]:
+    """Compare the worker with a loop of redis-py that posts with requests in the same thread."""
+    delays: dict[str, list[list[float]]] = {"worker": [], "poster": []}
+    with GatewayStub() as gateway, Publisher(url) as publisher, running_worker(url, gateway.url) as worker:
+        worker.start_sessions(STRATEGY, [SYMBOL], 1)
+        with running_poster(url, gateway.url, CHANNEL, threads=1, posts=1):
+            shots = _shots(publisher, gateway, 1)
+            for shot in shots.values():
+                _delays(shot, gateway, WARM_UPS)
+            for turn in range(effort.rounds):
+                for side in sorted(shots, reverse=turn % 2 == 0):
+                    delays[side].append(_delays(shots[side], gateway, effort.samples))
+        worker.expect("worker_signals_total", WARM_UPS + effort.rounds * effort.samples, status="executed")
+    rows = []
+    for name, limit, of in (("p50", 1.5, median), ("p99", 2.0, _percentile_99)):
+        floor = Floor("listen() + requests", [of(each) * 1e6 for each in delays["poster"]])
+        values = [of(each) * 1e6 for each in delays["worker"]]
+        rows.append(
+            compare(f"PUBLISH to POST, {name}", "µs", values, floor, Goal(limit, less_is_better=True))
+        )
+    return rows
+
+
+def burst(url: str, effort: Effort) -> list[Row]:
+    """Compare many sessions that signal on one bar with bare threads that post as many requests."""
+    count = effort.sessions // THREADS * THREADS
+    seconds: dict[str, list[float]] = {"worker": [], "poster": []}
+    with GatewayStub() as gateway, Publisher(url) as publisher, running_worker(url, gateway.url) as worker:
+        worker.start_sessions(STRATEGY, [SYMBOL], count)
+        with running_poster(url, gateway.url, CHANNEL, threads=THREADS, posts=count):
+            shots = _shots(publisher, gateway, count)
+            for turn in range(1 + effort.rounds):  # the first opens the connections
+                for side in sorted(shots, reverse=turn % 2 == 0):
+                    published_at, arrivals = shots[side]()
+                    seconds[side].append(arrivals[-1].answered_at - published_at)
+                    if side == "worker" and len({each.key for each in arrivals}) != count:
+                        raise MeasurementError("two signals had the same id")
+                    gateway.serve(1, SETTLE_SECONDS)
+        worker.expect("worker_signals_total", (1 + effort.rounds) * count, status="executed")
+    floor = Floor(f"{THREADS} threads of requests", [each * 1e3 for each in seconds["poster"][1:]])
+    values = [each * 1e3 for each in seconds["worker"][1:]]
+    return [compare(f"burst of {count}, last 201", "ms", values, floor, Goal(1.5, less_is_better=True))]
+
+
+def _shots(publisher: Publisher, gateway: GatewayStub, count: int) -> dict[str, Shot]:
+    minute = iter(range(1_000_000))
+
+    def bar_to_worker() -> bytes:
+        return bars([SYMBOL], 1, first_minute=next(minute))
+
+    def message_to_poster() -> bytes:
+        return command("PUBLISH", CHANNEL, "post")
+
+    def shoot(message: Callable[[], bytes]) -> tuple[float, list[Arrival]]:
+        commands = message()
+        published_at = time.monotonic()
+        publisher.send(commands)
+        return published_at, gateway.expect(count)
+
+    return {"worker": lambda: shoot(bar_to_worker), "poster": lambda: shoot(message_to_poster)}
+
+
+def _delays(shot: Shot, gateway: GatewayStub, samples: int) -> list[float]:
+    """Return the seconds from PUBLISH to the arrival of the whole request, for so many messages."""
+    delays = []
+    for _ in range(samples):
+        published_at, arrivals = shot()
+        delays.append(arrivals[0].arrived_at - published_at)
+        if gateway.serve(1, QUIET_SECONDS):
+            raise MeasurementError("one message led to two requests")
+    return delays
+
+
+def _percentile_99(values: list[float]) -> float:
+    return quantiles(values, n=100, method="inclusive")[98]
