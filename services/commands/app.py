@@ -6,13 +6,13 @@ Exit codes: 0 fine, 1 failed, 2 wrong use or configuration, 130 interrupted.
 from collections.abc import Sequence
 from enum import IntEnum
 
-import click
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from models.errors import ConfigError, StrategyWorkerError
 from services.commands import worker
-
+from services.commands.gateway import gateway
 from services.commands.migrate import migrate
 from services.stop_signal import StopSignal
 
@@ -29,11 +29,10 @@ class ExitCode(IntEnum):
 def run(arguments: Sequence[str], stop: StopSignal) -> int:
     """Run one command line; return its exit code."""
     try:
-        result = build(stop)(args=list(arguments), standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.WRONG_USE
-    except click.Abort:
+        build(stop)(args=list(arguments))
+    except SystemExit as end:
+        return int(end.code or ExitCode.FINE)
+    except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except ConfigError as error:
         _complain(error)
@@ -41,7 +40,7 @@ def run(arguments: Sequence[str], stop: StopSignal) -> int:
     except StrategyWorkerError as error:
         _complain(error)
         return ExitCode.FAILED
-    return int(result or ExitCode.FINE)
+    return ExitCode.FINE
 
 
 def build(stop: StopSignal) -> typer.Typer:
@@ -54,15 +53,15 @@ def build(stop: StopSignal) -> typer.Typer:
     )
 
     @app.callback(invoke_without_command=True)
-    def default(context: typer.Context) -> int:
+    def default(context: typer.Context) -> None:
         if context.invoked_subcommand is None:
-            return worker.run(stop)
+            raise typer.Exit(worker.run(stop))
         stop.release()
-        return ExitCode.FINE
 
+    app.command()(gateway)
     app.command()(migrate)
     return app
 
 
 def _complain(error: StrategyWorkerError) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {error}", markup=True)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {escape(str(error))}")
