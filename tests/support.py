@@ -14,6 +14,8 @@ from typing import TypeVar
 T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.01
+# The last two: some interpreters find their own library by them.
+NEEDED_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 ENDING_SECONDS = 10.0
 # Below the ephemeral range, and apart from the ports of the embedded servers (12000 to 20000).
 PORTS = range(20_000, 32_000)
@@ -74,6 +76,19 @@ class RunningProcess:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    def said(self, start: str, seconds: float = 30.0) -> str:
+        """Wait for a whole line that starts like this and give it; fails at once if the process has ended."""
+
+        def found() -> str:
+            ended = not self.running  # asked first: what it wrote before its end counts
+            for line in self.output.splitlines(keepends=True):
+                if line.startswith(start) and line.endswith("\n"):
+                    return line
+            assert not ended, f"it ended and never said {start!r}; it wrote:\n{self.output[-4000:]}"
+            return ""
+
+        return eventually(found, seconds, f"a line that starts with {start!r}").rstrip("\n")
+
     def terminate(self) -> None:
         """Send SIGTERM."""
         self._process.terminate()
@@ -104,7 +119,7 @@ def running_process(
     Its environment is `env` and what a program needs at least, nothing else of ours: a developer's own
     settings must not decide a test. `account` (user id, group id) makes root run it as somebody else.
     """
-    least = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    least = {name: os.environ[name] for name in NEEDED_VARIABLES if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="process-under-test-") as folder:
         written = Path(folder) / "output"
         with written.open("wb") as output:

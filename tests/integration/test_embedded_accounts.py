@@ -17,7 +17,7 @@ import structlog
 
 from services.embedded import EmbeddedPostgres, EmbeddedServerError
 from tests.integration.test_embedded_servers import private_folders, query
-from tests.support import REPOSITORY, RunningProcess, eventually, running_process
+from tests.support import REPOSITORY, RunningProcess, running_process
 
 AS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -67,11 +67,7 @@ def copy_interpreter(target: Path) -> Path:
 
 def both_answer(process: RunningProcess) -> dict[str, Any]:
     """Wait until the script has started both servers, ask them something, and give what the script said."""
-
-    def said() -> str:
-        return next((line for line in process.output.splitlines() if line.startswith('{"user"')), "")
-
-    facts: dict[str, Any] = json.loads(eventually(said, seconds=30, message="both servers started"))
+    facts: dict[str, Any] = json.loads(process.said('{"user"'))
     valkey_url, postgres_url = facts["urls"]
     assert redis.Redis.from_url(valkey_url).ping()
     assert query(postgres_url, "SELECT 1") == 1

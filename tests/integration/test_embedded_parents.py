@@ -45,7 +45,7 @@ threading.Event().wait()
 THEN_FORKS_A_CHILD_THAT_STAYS = """
 child = os.fork()
 if child:
-    print(f"child {child}.", flush=True)
+    print(f"child {child}", flush=True)
 threading.Event().wait()
 """
 LESS_THAN_FORCE_WAITS = 4.0  # seconds; a server that does not end by itself is killed after 5
@@ -53,11 +53,7 @@ LESS_THAN_FORCE_WAITS = 4.0  # seconds; a server that does not end by itself is 
 
 def started(process: RunningProcess) -> tuple[list[int], list[str]]:
     """Wait until the script has started both servers; their process ids and URLs."""
-
-    def said() -> str:
-        return next((line for line in process.output.splitlines() if line.startswith('{"pids"')), "")
-
-    facts = json.loads(eventually(said, seconds=30, message="both servers started"))
+    facts = json.loads(process.said('{"pids"'))
     return facts["pids"], facts["urls"]
 
 
@@ -84,7 +80,7 @@ def test_the_servers_and_their_folders_go_when_their_parent_is_killed(number: si
 def test_paused_servers_end_too_when_their_parent_is_killed() -> None:
     with running_process([sys.executable, "-c", STARTS_BOTH + THEN_PAUSES]) as parent:
         pids, _ = started(parent)
-        eventually(lambda: "paused" in parent.output)
+        parent.said("paused")
         parent.kill()
         eventually(lambda: not any(map(alive, pids)), seconds=20, message="the servers end")
 
@@ -113,7 +109,7 @@ def test_the_servers_outlive_the_thread_that_started_them() -> None:
 def test_the_servers_outlive_a_forked_child_of_their_parent() -> None:
     with running_process([sys.executable, "-c", STARTS_BOTH + THEN_FORKS_A_CHILD_THAT_LEAVES]) as parent:
         _, (valkey_url, postgres_url) = started(parent)
-        eventually(lambda: "the child has left" in parent.output)
+        parent.said("the child has left")
         assert redis.Redis.from_url(valkey_url).ping()
         assert query(postgres_url, "SELECT 1") == 1
 
@@ -121,7 +117,7 @@ def test_the_servers_outlive_a_forked_child_of_their_parent() -> None:
 def test_a_forked_child_does_not_keep_the_servers_of_a_dead_parent() -> None:
     with running_process([sys.executable, "-c", STARTS_BOTH + THEN_FORKS_A_CHILD_THAT_STAYS]) as parent:
         pids, _ = started(parent)
-        child = int(eventually(lambda: parent.output.partition("child ")[2].partition(".")[0]))
+        child = int(parent.said("child ").split()[1])
         try:
             parent.kill()
             eventually(lambda: not any(map(alive, pids)), message="the servers end")
