@@ -5,11 +5,12 @@ control events are rare and validated by pydantic. Prices on this path are float
 not booked.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -17,6 +18,7 @@ from models.errors import DecodeError
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 SYMBOL_PATTERN = r"^[A-Za-z0-9._:/-]{1,32}$"
+ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
 
 Price = Annotated[float, Meta(gt=0)]
 Volume = Annotated[float, Meta(ge=0)]
@@ -53,10 +55,14 @@ class Bar(Struct, frozen=True, gc=False):
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Read one JSON message. Raises DecodeError with a stable reason."""
+        """Read one JSON message; its timestamp comes back in UTC. Raises DecodeError with a stable reason."""
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise _too_large(payload)
         try:
             bar = _decode_bar(payload)
-        except (ValueError, RecursionError) as error:
+            if bar.timestamp.tzinfo is not UTC:
+                bar = replace(bar, timestamp=bar.timestamp.astimezone(UTC))
+        except (ValueError, RecursionError, OverflowError) as error:
             raise _refusal(payload, error) from error
         if not (bar.low <= bar.open <= bar.high and bar.low <= bar.close <= bar.high):
             raise DecodeError("inconsistent_bar", "low ≤ open, close ≤ high does not hold")
@@ -82,24 +88,33 @@ class Trade(Struct, frozen=True, gc=False, rename={"tick_type": "tickType"}):
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Read one JSON message. Raises DecodeError with a stable reason."""
+        """Read one JSON message; its timestamp comes back in UTC. Raises DecodeError with a stable reason."""
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise _too_large(payload)
         try:
-            return _decode_trade(payload)  # type: ignore[return-value]  # as above
-        except (ValueError, RecursionError) as error:
+            trade = _decode_trade(payload)
+            if trade.timestamp.tzinfo is not UTC:
+                trade = replace(trade, timestamp=trade.timestamp.astimezone(UTC))
+        except (ValueError, RecursionError, OverflowError) as error:
             raise _refusal(payload, error) from error
+        return trade  # type: ignore[return-value]  # as above
 
 
 _decode_bar = msgspec.json.Decoder(Bar).decode
 _decode_trade = msgspec.json.Decoder(Trade).decode
 
 
+def _too_large(payload: bytes) -> DecodeError:
+    return DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+
+
 def _refusal(payload: bytes, error: Exception) -> DecodeError:
     """Name what is wrong with a payload, in words few enough for a metric label."""
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        return DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
     if isinstance(error, msgspec.ValidationError):
         reason = "missing_field" if "missing required field" in str(error) else "invalid_value"
         return DecodeError(reason, str(error))
+    if isinstance(error, OverflowError):
+        return DecodeError("invalid_value", "the timestamp has no date in UTC")
     if isinstance(error, RecursionError):
         return DecodeError("not_json", "nested too deeply")
     try:
@@ -121,14 +136,14 @@ class ControlEvent(BaseModel):
     action: Literal["subscribe", "unsubscribe"]
     symbol: Annotated[str, Field(pattern=SYMBOL_PATTERN)]
     type: Literal["stock", "crypto"]
-    strategy_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    session_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    strategy_id: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
+    session_id: Annotated[str, Field(pattern=ID_PATTERN)] | None = None
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
         """Read one JSON message. Raises DecodeError with a stable reason."""
         if len(payload) > MAX_PAYLOAD_BYTES:
-            raise DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+            raise _too_large(payload)
         try:
             return cls.model_validate_json(payload)
         except ValidationError as error:
