@@ -159,7 +159,7 @@ def _reason(reply: Reply) -> str:
 def _seconds(header: str | None, wall_time: float) -> float | None:
     """Read Retry-After: a number of seconds, or an HTTP date."""
     text = (header or "").strip()
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
         return min(float(text), LONGEST_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
