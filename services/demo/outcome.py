@@ -87,6 +87,35 @@ class Totals:
     profit: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that a demo found out. `bars` counts the rows of prices by what became of them."""
+
+    sessions: tuple[SessionOutcome, ...]
+    checks: tuple[Check, ...]
+    totals: Totals
+    bars: Mapping[str, int]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every check holds."""
+        return all(check.holds for check in self.checks)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the document of `--json`; amounts in the quote currency, drawdowns as shares."""
+        return {
+            "holds": self.holds,
+            "checks": [{"text": check.text, "holds": check.holds} for check in self.checks],
+            "bars": dict(self.bars),
+            "signals": self.totals.signals,
+            "receipts": self.totals.receipts,
+            "trades": self.totals.trades,
+            "rejections": self.totals.rejections,
+            "profit": round(float(self.totals.profit), 2),
+            "sessions": [session.describe() for session in self.sessions],
+        }
+
+
 def add_up(sessions: Iterable[SessionOutcome]) -> Totals:
     """Sum what the sessions did."""
     each = list(sessions)

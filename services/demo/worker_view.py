@@ -1,0 +1,110 @@
+"""What the worker tells over HTTP: its sessions and its metrics, as anybody could ask for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.demo.failure import DemoFailed
+from services.demo.outcome import WorkerBook
+
+ANSWER_SECONDS = 5.0
+OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One session of GET /sessions; `answered` counts the signals whose outcome its strategy was told."""
+
+    key: str
+    symbol: str
+    strategy: str
+    state: str
+    reason: str | None
+    answered: int
+    average_price: float
+    realised: float
+    book: WorkerBook
+
+    def equity(self, cash: float, price: float) -> float:
+        """Return what the account is worth at `price`, by the worker's own position."""
+        return cash + self.realised + (price - self.average_price) * float(self.book.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """A few numbers of GET /metrics: bars delivered, signals on their way, and messages turned away."""
+
+    delivered: int
+    pending: int
+    turned_away: Mapping[str, int]
+
+
+class WorkerView:
+    """Asks the worker; a question that it does not answer in time raises DemoFailed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = requests.Session()
+        self._http.trust_env = False
+
+    def is_ready(self) -> bool:
+        """Whether the worker answers and calls itself ready."""
+        try:
+            return self._http.get(f"{self.url}/ready", timeout=ANSWER_SECONDS).status_code == OK
+        except requests.RequestException:
+            return False
+
+    def sessions(self) -> dict[str, SessionView]:
+        """Return every session by its key."""
+        return {each["key"]: _session(each) for each in self._get("/sessions").json()}
+
+    def vitals(self) -> Vitals:
+        """Return the numbers that tell how far the worker is."""
+        delivered = pending = 0
+        turned_away: dict[str, int] = {}
+        for family in text_string_to_metric_families(self._get("/metrics").text):
+            for sample in family.samples:
+                if sample.name == "worker_events_total" and sample.labels["kind"] == "bar":
+                    delivered = int(sample.value)
+                elif sample.name == "worker_outbox_pending":
+                    pending = int(sample.value)
+                elif sample.name in {"worker_events_dropped_total", "worker_events_rejected_total"}:
+                    turned_away[sample.labels["reason"]] = int(sample.value)
+        return Vitals(delivered, pending, turned_away)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def _get(self, path: str) -> requests.Response:
+        try:
+            answer = self._http.get(self.url + path, timeout=ANSWER_SECONDS)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise DemoFailed(f"the worker does not answer GET {path}: {error}") from error
+        return answer
+
+
+def _session(told: Mapping[str, Any]) -> SessionView:
+    outcomes, position = told.get("outcomes", {}), told.get("position", {})
+    return SessionView(
+        key=told["key"],
+        symbol=told["symbol"],
+        strategy=told.get("strategy", told["strategyId"]),
+        state=told["state"],
+        reason=told["reason"],
+        answered=sum(outcomes.values()),
+        average_price=position.get("averagePrice", 0.0),
+        realised=position.get("realisedPnl", 0.0),
+        book=WorkerBook(
+            bars=told.get("bars", 0),
+            signals=told.get("signals", 0),
+            executed=outcomes.get("executed", 0),
+            rejected=outcomes.get("rejected", 0),
+            position=Decimal(str(position.get("quantity", 0))),
+        ),
+    )
