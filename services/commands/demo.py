@@ -31,7 +31,7 @@ def demo(
         bool, typer.Option("--json", help="Print one JSON document on stdout; progress goes to stderr.")
     ] = False,
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = FOLDER / "report.html",
-) -> int:
+) -> None:
     """See it work: Valkey, PostgreSQL, the paper gateway and a worker play 13 years of prices to 21 sessions.
 
     Ends with a row per session, the check that no signal was lost, and an HTML report.
@@ -69,7 +69,8 @@ def demo(
         if error.tail:
             screen.console.print(error.tail, markup=False, highlight=False, style="dim", soft_wrap=True)
         raise
-    return 0 if outcome.holds else 1
+    if not outcome.holds:
+        raise typer.Exit(1)
 
 
 def _bars_per_second(given: str) -> float | None:

@@ -135,6 +135,8 @@ def check_books(
     total = add_up(sessions)
     bars, wanted = sum(published.values()), sum(published.get(each.symbol, 0) for each in sessions)
     told = sum(each.worker.bars for each in sessions)
+    executed = sum(each.worker.executed for each in sessions)
+    rejected = sum(each.worker.rejected for each in sessions)
     return (
         _check(
             f"signals {total.signals:,} = gateway receipts {total.receipts:,} = "
@@ -145,7 +147,8 @@ def check_books(
             ),
         ),
         _check(
-            "answers that the worker got = what the gateway booked; units held = sum of the trades",
+            f"the worker was told of {executed:,} executions and {rejected:,} rejections, as the gateway "
+            "booked them, and holds what the trades add up to",
             sessions,
             lambda each: (
                 (each.worker.executed, each.worker.rejected, each.worker.position)

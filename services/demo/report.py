@@ -9,8 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from models.errors import ConfigError
 from models.market_data import Bar
+from services.demo.failure import DemoFailed
 from services.demo.outcome import Check, SessionOutcome, add_up
 from services.demo.results import Fill
 
@@ -30,7 +30,7 @@ def write_report(  # noqa: PLR0913 - what the page shows
 ) -> None:
     """Write the page, making its folder. `seconds` is how long the demo took until now.
 
-    Raises ConfigError when plotly is not installed or the file cannot be written.
+    Raises DemoFailed when plotly is not installed or the file cannot be written.
     """
     total = add_up(sessions)
     data = {
@@ -55,7 +55,7 @@ def write_report(  # noqa: PLR0913 - what the page shows
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"the report cannot be written to {path}: {error.strerror}") from error
+        raise DemoFailed(f"the report cannot be written to {path}: {error.strerror}") from error
 
 
 def render(data: dict[str, Any]) -> str:
@@ -63,7 +63,7 @@ def render(data: dict[str, Any]) -> str:
     page = (FOLDER / "report.html").read_text(encoding="utf-8")
     # Data come last, because they are the one part that could hold the name of another.
     parts = {
-        "/*PLOTLY*/": _plotly().read_text(encoding="utf-8"),
+        "/*PLOTLY*/": find_plotly().read_text(encoding="utf-8"),
         "/*PAGE*/": (FOLDER / "report.js").read_text(encoding="utf-8"),
         "/*DATA*/": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
     }
@@ -73,14 +73,15 @@ def render(data: dict[str, Any]) -> str:
     return page
 
 
-def _plotly() -> Path:
+def find_plotly() -> Path:
+    """Return where plotly's script is. Raises DemoFailed when it is not installed."""
     # The package itself is not imported: its script is all that is needed of it.
     spec = importlib.util.find_spec("plotly")
     for place in (spec.submodule_search_locations or []) if spec is not None else []:
         script = Path(place) / "package_data" / "plotly.min.js"
         if script.is_file():
             return script
-    raise ConfigError("plotly is not installed: pip install -r requirements-demo.txt")
+    raise DemoFailed("plotly is not installed: pip install -r requirements-demo.txt")
 
 
 def _prices(bars: Sequence[Bar]) -> dict[str, dict[str, list[Any]]]:

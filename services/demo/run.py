@@ -15,7 +15,7 @@ from services.demo.closing import environment_file, show_addresses
 from services.demo.lineup import LINEUP
 from services.demo.outcome import Outcome
 from services.demo.playing import CASH, Play, start_sessions
-from services.demo.report import write_report
+from services.demo.report import find_plotly, write_report
 from services.demo.sample_data import SampleData, load_sample_data
 from services.demo.screen import Screen
 from services.demo.stage import Stage
@@ -62,6 +62,7 @@ class Demo:
         Raises DemoFailed when a part does not do its work, ConfigError when the options cannot be met.
         """
         options, screen = self._options, self._screen
+        find_plotly()
         prices = _prices(options.until)
         _make_places(options)
         screen.step(

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
-from models.errors import ConfigError
 from models.market_data import Bar
+from services.demo.failure import DemoFailed
 
 PACKAGE = "bokeh_sampledata"
 TIMEFRAME = "1d"
@@ -51,7 +51,7 @@ class SampleData:
 def load_sample_data() -> SampleData:
     """Read the bars that come with the installation.
 
-    Raises ConfigError when the package is not installed or holds no prices.
+    Raises DemoFailed when the package is not installed or holds no prices.
     """
     with gzip.open(_prices_file(), mode="rt", encoding="utf-8", newline="") as lines:
         return read_prices(lines)
@@ -81,7 +81,7 @@ def _prices_file() -> Path:
         file = Path(place) / "_data" / "stocks.csv.gz"
         if file.is_file():
             return file
-    raise ConfigError(
+    raise DemoFailed(
         f"the recorded prices of {PACKAGE} are not installed: pip install -r requirements-demo.txt"
     )
 

@@ -102,6 +102,8 @@ def _line(standing: Standing, bars: int) -> str:
 
 def _figures(standing: Standing) -> Table:
     figures = Table.grid(padding=(0, 2))
+    for width in (9, 10, 12, 24):  # fixed, so that nothing moves sideways
+        figures.add_column(min_width=width)
     figures.add_row("  [dim]day[/]", f"{standing.day}", "[dim]delivered[/]", f"{standing.delivered:,}")
     figures.add_row(
         "  [dim]signals[/]", f"{standing.signals:,}", "[dim]on their way[/]", f"{standing.pending:,}"
@@ -110,5 +112,5 @@ def _figures(standing: Standing) -> Table:
     for name, held in (("best", standing.best), ("worst", standing.worst)):
         if held is not None:
             session, equity = held
-            figures.add_row(f"  [dim]{name}[/]", f"{equity:,.0f}", "[dim]by[/]", session)
+            figures.add_row(f"  [dim]{name}[/]", f"{equity:,.0f}", "[dim]account of[/]", session)
     return figures

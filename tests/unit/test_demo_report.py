@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from models.errors import ConfigError
 from models.market_data import Bar
+from services.demo.failure import DemoFailed
 from services.demo.outcome import Check, GatewayBook, SessionOutcome, WorkerBook
 from services.demo.report import render, write_report
 from services.demo.results import Fill, measure
@@ -135,5 +135,5 @@ def test_a_number_that_is_none_is_refused_rather_than_written() -> None:
 
 def test_a_report_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(ConfigError, match=r"taken.report\.html"):
+    with pytest.raises(DemoFailed, match=r"taken.report\.html"):
         _written(tmp_path / "taken" / "report.html")
