@@ -1,5 +1,6 @@
 """The process that serves a paper gateway: it answers, finishes what it began, and ends well."""
 
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -62,3 +63,11 @@ def test_a_port_that_is_taken_is_a_wrong_configuration() -> None:
 def test_a_host_that_is_not_ours_is_a_wrong_configuration() -> None:
     with pytest.raises(ConfigError, match=r"203\.0\.113\.1"), listening("203.0.113.1", 0):
         pass
+
+
+def test_replies_do_not_wait_for_acknowledgements() -> None:
+    """Without TCP_NODELAY every reply of two packets waits 40 ms for the client's kernel."""
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
