@@ -12,8 +12,13 @@ from rich.markup import escape
 
 from models.errors import ConfigError, StrategyWorkerError
 from services.commands import worker
+from services.commands.dead_letters import dead_letters
+from services.commands.demo import demo
+from services.commands.doctor import doctor
 from services.commands.gateway import gateway
 from services.commands.migrate import migrate
+from services.commands.session import sessions
+from services.commands.strategies import strategies
 from services.stop_signal import StopSignal
 
 
@@ -50,6 +55,7 @@ def build(stop: StopSignal) -> typer.Typer:
         add_completion=False,
         no_args_is_help=False,
         pretty_exceptions_enable=False,
+        result_callback=_exit_with,
     )
 
     @app.callback(invoke_without_command=True)
@@ -58,9 +64,19 @@ def build(stop: StopSignal) -> typer.Typer:
             raise typer.Exit(worker.run(stop))
         stop.release()
 
+    app.command()(demo)
     app.command()(gateway)
     app.command()(migrate)
+    app.command()(doctor)
+    app.add_typer(sessions, name="session")
+    app.add_typer(strategies, name="strategies")
+    app.add_typer(dead_letters, name="dead-letters")
     return app
+
+
+def _exit_with(result: object) -> None:
+    """End with the exit code that a verb returned; one that returns nothing went fine."""
+    raise typer.Exit(result if isinstance(result, int) else ExitCode.FINE)
 
 
 def _complain(error: StrategyWorkerError) -> None:

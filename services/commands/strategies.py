@@ -1,0 +1,92 @@
+"""`python main.py strategies …`: which strategies a worker with these settings can start by name."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from config import Settings, load_settings
+from models.errors import StrategyRejected
+from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
+
+if TYPE_CHECKING:
+    from strategies.folder import LoadFailure
+    from strategies.registry import StrategyRegistry
+
+strategies = typer.Typer(help="See which strategies there are.", no_args_is_help=True)
+
+
+@strategies.command("list")
+def list_strategies(as_json: AsJson = False) -> None:
+    """Show every strategy: the built-in ones, and those of STRATEGIES_PATH with what could not be loaded."""
+    from strategies.folder import LoadFailure
+    from strategies.registry import describe
+
+    registry, failures = load(load_settings())
+    described = []
+    for name in registry.names():
+        try:
+            described.append(describe(registry.get(name)))
+        except Exception as error:  # noqa: BLE001 — an author's __init__; the other strategies are listed
+            failures.append(LoadFailure(name, f"cannot be made: {type(error).__name__}: {error}"))
+    if as_json:
+        print_json({"strategies": described, "failures": [asdict(failure) for failure in failures]})
+        return
+    print_table(("name", "parameters", "warm-up", "what it does"), map(_cells, described))
+    for failure in failures:
+        print_warning(f"not loaded: {failure.file}: {failure.reason}")
+
+
+@strategies.command()
+def show(name: Annotated[str, typer.Argument(help="The strategy's name.")], as_json: AsJson = False) -> None:
+    """Show what one strategy does and which parameters it takes."""
+    from strategies.registry import describe
+
+    registry, failures = load(load_settings())
+    try:
+        strategy = registry.get(name)
+    except StrategyRejected as error:
+        reasons = "".join(f"; not loaded: {failure.file}: {failure.reason}" for failure in failures)
+        raise typer.BadParameter(f"{error}{reasons}") from None
+    described = describe(strategy)
+    if as_json:
+        print_json(described)
+        return
+    print_line(f"{described['name']}, warm-up {described['warmup_bars']} bars")
+    for line in described["doc"].splitlines():
+        print_line(line)
+    if described["parameters"]:
+        headings = ("parameter", "type", "default", "from", "to", "choices", "meaning")
+        print_table(headings, (_parameter(*item) for item in described["parameters"].items()))
+
+
+def load(settings: Settings) -> tuple["StrategyRegistry", list["LoadFailure"]]:
+    """Return the strategies that a worker with these settings has, and what could not be loaded."""
+    from strategies.registry import StrategyRegistry
+
+    registry = StrategyRegistry()
+    folder = settings.strategies_path
+    return registry, [] if folder is None else registry.load_folder(folder)
+
+
+def _cells(described: dict[str, Any]) -> list[object]:
+    parameters = (f"{name}={each['default']}" for name, each in described["parameters"].items())
+    return [
+        described["name"],
+        ", ".join(parameters),
+        described["warmup_bars"],
+        described["doc"].partition("\n")[0],
+    ]
+
+
+def _parameter(name: str, declared: dict[str, Any]) -> list[object]:
+    choices = declared["choices"]
+    return [
+        name,
+        declared["type"],
+        declared["default"],
+        declared["minimum"],
+        declared["maximum"],
+        None if choices is None else ", ".join(map(str, choices)),
+        declared["description"],
+    ]
