@@ -1,4 +1,4 @@
-"""What users see of their accounts, and the sums that show that no order is lost."""
+"""What users see of their accounts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,15 +54,6 @@ class Portfolio:
     positions: list[PositionRow]
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Every signal the gateway answered: `receipts` = `trades` + `rejections`."""
-
-    receipts: int
-    trades: int
-    rejections: int
-
-
 _TRADES = """
     SELECT trade_id, signal_id, session_id, symbol, action, quantity, price, fee, realized_pnl, executed_at
     FROM trades
@@ -80,11 +71,6 @@ _POSITIONS = """
 
 _RESULTS = """
     SELECT count(*), coalesce(sum(realized_pnl), 0), coalesce(sum(fee), 0) FROM trades WHERE user_id = %s
-"""
-
-_TALLY = """
-    SELECT count(*), (SELECT count(*) FROM trades), count(*) FILTER (WHERE status_code >= 400)
-    FROM paper_receipts
 """
 
 
@@ -130,13 +116,6 @@ class Accounts:
             asked = {"user": user_id, "session": session_id, "after": after, "limit": limit}
             cursor.execute(_TRADES, asked)
             return [TradeRow(*row) for row in cursor.fetchall()]
-
-    def tally(self) -> Tally:
-        """Count what every signal came to."""
-        with self._database.transaction() as cursor:
-            cursor.execute(_TALLY)
-            [counts] = cursor.fetchall()
-        return Tally(*counts)
 
     @contextmanager
     def _snapshot(self, user_id: str) -> Iterator[Cursor]:

@@ -70,7 +70,7 @@ class RedisPublisher:
         except redis.RedisError as error:
             log.warning(
                 "subscription_not_published",
-                action=event.action,
+                change=event.action,
                 symbol=event.symbol,
                 session_id=event.session_id,
                 error=type(error).__name__,

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.db_client import Database
-from services.paper.accounts import Accounts, Tally
 from tests.integration.paper_gateway import Client, serving
 
 
@@ -77,13 +75,3 @@ def test_wrong_parameters_are_a_400_in_json(gateway: Client, wrong: str) -> None
     reply = gateway.get(f"/api/trades?{wrong}")
     assert (reply.status_code, reply.json()["error"]) == (400, "invalid_request")
     assert wrong.partition("=")[0] in reply.json()["message"]
-
-
-def test_the_tally_counts_every_signal_once(gateway: Client, database_url: str) -> None:
-    session = gateway.start_session()
-    gateway.buy(session, 1, 10)
-    gateway.sell(session, 2, 10)
-    gateway.buy("nothing", 1, 10)
-    database = Database(database_url)
-    assert Accounts(database).tally() == Tally(receipts=3, trades=1, rejections=2)
-    database.close()
