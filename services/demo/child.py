@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from services.demo import child_keeper
 from services.demo.failure import DemoFailed
 
 LOG_TAIL_LINES = 15
+ENDED_SECONDS = 1.0
 GRACE_SECONDS = 5.0  # of the keeper, beyond the time that its program has to end
 
 
@@ -81,10 +83,13 @@ class Child:
     def check(self) -> None:
         """Raise DemoFailed, with the end of the log, when the program has ended."""
         if self._keeper is not None and self._keeper.poll() is not None:
-            raise self.failure(f"ended with exit code {self._keeper.returncode}")
+            raise self.failure("ended")
 
     def failure(self, what: str) -> DemoFailed:
-        """Make an error of what is wrong with the program, with the end of its log."""
+        """Make an error of what is wrong with the program, or rather of its end, with the end of its log."""
+        if self._keeper is not None:
+            with suppress(subprocess.TimeoutExpired):  # what has just died may not be known to have ended
+                what = f"ended with exit code {self._keeper.wait(ENDED_SECONDS)}"
         return DemoFailed(f"the {self._program.name} {what}", log=self._program.log, tail=self._log_tail())
 
     def _log_tail(self) -> str:

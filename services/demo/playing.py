@@ -6,6 +6,8 @@ from contextlib import closing
 from operator import itemgetter
 from threading import Event
 
+import redis
+
 from models.market_data import Bar
 from models.session import SessionState
 from services.demo.failure import DemoFailed
@@ -37,10 +39,13 @@ class Play:
     def run(self, speed: float | None) -> None:
         """Publish every bar. Raises DemoFailed when the worker does not keep up or ends."""
         reader = Reader(delivered=lambda: self._stage.view.vitals().delivered, check=self._stage.check)
-        with closing(make_client(self._stage.addresses.redis_url)) as client:
-            for published in Replay(client, self._bars, speed).run(reader):
-                if self._board.is_due():
-                    self._show(published)
+        try:
+            with closing(make_client(self._stage.addresses.redis_url)) as client:
+                for published in Replay(client, self._bars, speed).run(reader):
+                    if self._board.is_due():
+                        self._show(published)
+        except redis.RedisError as error:
+            raise DemoFailed(f"Valkey does not take bars any more: {error}") from error
 
     def rest(self) -> None:
         """Wait until every bar is delivered and every signal answered.

@@ -114,9 +114,8 @@ class Stage:
 
     def stop_worker(self) -> None:
         """Stop the worker by SIGTERM, as an operator would. Raises DemoFailed unless it exits with 0."""
-        code = self.worker.stop()
-        if code != 0:
-            raise self.worker.failure(f"ended with exit code {code} on SIGTERM")
+        if self.worker.stop() != 0:
+            raise self.worker.failure("did not stop")
 
     def _start_servers(self) -> None:
         started = time.monotonic()
@@ -143,7 +142,7 @@ class Stage:
         started, where = time.monotonic(), self.addresses
         self.gateway = self._run("gateway", {}, "gateway", "--port", _port(where.gateway_url))
         self.worker = self._run("worker", {"HEALTH_PORT": _port(where.worker_url)} | WORKER_SETTINGS)
-        self.view = WorkerView(where.worker_url)
+        self.view = WorkerView(where.worker_url, self.worker.failure)
         self._running.callback(self.view.close)
         self._wait_until(self.gateway, self._gateway_is_ready)
         self._wait_until(self.worker, self.view.is_ready)

@@ -1,6 +1,6 @@
 """What the worker tells over HTTP: its sessions and its metrics, as anybody could ask for them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -44,17 +44,18 @@ class Vitals:
 
 
 class WorkerView:
-    """Asks the worker; a question that it does not answer in time raises DemoFailed."""
+    """Asks the worker. What it does not answer in time raises what `failure` makes of the reason."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, failure: Callable[[str], DemoFailed]) -> None:
+        self._url = url
+        self._failure = failure
         self._http = requests.Session()
         self._http.trust_env = False
 
     def is_ready(self) -> bool:
         """Whether the worker answers and calls itself ready."""
         try:
-            return self._http.get(f"{self.url}/ready", timeout=ANSWER_SECONDS).status_code == OK
+            return self._http.get(f"{self._url}/ready", timeout=ANSWER_SECONDS).status_code == OK
         except requests.RequestException:
             return False
 
@@ -82,10 +83,10 @@ class WorkerView:
 
     def _get(self, path: str) -> requests.Response:
         try:
-            answer = self._http.get(self.url + path, timeout=ANSWER_SECONDS)
+            answer = self._http.get(self._url + path, timeout=ANSWER_SECONDS)
             answer.raise_for_status()
         except requests.RequestException as error:
-            raise DemoFailed(f"the worker does not answer GET {path}: {error}") from error
+            raise self._failure(f"does not answer GET {path}: {error}") from error
         return answer
 
 

@@ -1,4 +1,4 @@
-"""What a person sees: plain lines without a terminal, a table that fits 80 columns, settings for a shell."""
+"""What a person sees: lines without a terminal, a table that fits 80 columns, settings fit for a shell."""
 
 import io
 from datetime import date

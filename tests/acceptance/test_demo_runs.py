@@ -1,0 +1,177 @@
+"""`python main.py demo` as a person runs it, only shorter: answers, exit codes, and what is left behind."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import REPOSITORY, RunningProcess, eventually, running_process
+
+DEMO = [sys.executable, str(REPOSITORY / "main.py"), "demo"]
+SHORT = ["--speed", "max", "--until", "2001-06-29"]
+SESSIONS = 21
+STARTED = "sessions run"  # in what the demo says of its progress
+
+
+class Family:
+    """All processes that a process has started, and they in turn; remembered when their parents are gone."""
+
+    def __init__(self, ancestor: int) -> None:
+        self._ancestor = ancestor
+        self._seen: dict[int, str] = {}
+
+    def look(self) -> dict[int, str]:
+        """Return the command line of every process seen until now, by its id."""
+        parents = {pid: int(stat[1]) for pid, stat in _processes()}
+        for pid in parents:
+            above = pid
+            while above in parents and above != self._ancestor:
+                above = parents[above]
+            if above == self._ancestor and pid != self._ancestor:
+                self._seen[pid] = _command_line(pid) or self._seen.get(pid, "")
+        return self._seen
+
+    def alive(self) -> list[str]:
+        """Return the command lines of those that still run."""
+        running = {pid for pid, stat in _processes() if stat[0] != "Z"}
+        return [
+            f"{pid} {line}"
+            for pid, line in self._seen.items()
+            if pid in running and _command_line(pid) == line
+        ]
+
+    def find(self, ending: str) -> int:
+        """Return the process whose command line ends like this, once there is one."""
+        return eventually(
+            lambda: next((pid for pid, line in self.look().items() if line.endswith(ending)), 0)
+        )
+
+
+def _processes() -> Iterator[tuple[int, list[str]]]:
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            yield int(place.name), (place / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _demo(folder: Path, *options: str) -> Iterator[tuple[RunningProcess, Family]]:
+    with running_process([*DEMO, *options], cwd=folder) as process:
+        yield process, Family(process.pid)
+
+
+def _wait_for_sessions(process: RunningProcess, family: Family) -> None:
+    def are_up() -> bool:
+        family.look()
+        return STARTED in process.output or not process.running
+
+    eventually(are_up, seconds=40)
+    assert process.running, process.output
+
+
+def _document(folder: Path, *options: str) -> dict[str, Any]:
+    """Run the demo with --json; its stderr goes to a file beside."""
+    command = ["/bin/sh", "-c", 'exec "$@" 2>progress', "sh", *DEMO, "--json", *options]
+    with running_process(command, cwd=folder) as process:
+        family = Family(process.pid)
+        eventually(lambda: family.look() and not process.running, seconds=60)
+        assert process.wait() == 0, (folder / "progress").read_text()
+        assert family.look()
+        eventually(lambda: not family.alive(), message="no process is left")
+        document: dict[str, Any] = json.loads(process.output)
+    return document
+
+
+def test_a_demo_ends_with_books_that_agree_and_leaves_only_report_and_logs(tmp_path: Path) -> None:
+    told = _document(tmp_path, *SHORT)
+    bars, signals, trades = told["bars"]["published"], told["signals"], told["trades"]
+    assert bars == told["bars"]["delivered"] == 3 * 337
+    assert signals == told["receipts"] == trades + told["rejections"] > 100
+    assert told["holds"] is True
+    assert told["checks"][0] == {
+        "text": f"signals {signals} = gateway receipts {signals} = trades {trades} + rejections 0",
+        "holds": True,
+    }
+    assert len(told["sessions"]) == SESSIONS
+    assert sum(session["executed"] for session in told["sessions"]) == trades
+    report = tmp_path / "var" / "demo" / "report.html"
+    assert told["report"] == str(report)
+    assert {path.name for path in report.parent.iterdir()} == {"report.html", "worker.log", "gateway.log"}
+
+
+def test_the_trades_are_the_same_at_every_speed(tmp_path: Path) -> None:
+    until = ["--until", "2000-12-29"]
+    slow, fast = (_document(tmp_path, "--speed", speed, *until) for speed in ("400", "max"))
+    assert slow["signals"] > 0
+    assert slow["sessions"] == fast["sessions"]
+
+
+def test_ctrl_c_ends_everything_with_130(tmp_path: Path) -> None:
+    with _demo(tmp_path) as (process, family):
+        _wait_for_sessions(process, family)
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait() == 130
+        assert "interrupted" in process.output
+        assert family.alive() == []
+
+
+def test_a_demo_that_is_killed_takes_everything_along(tmp_path: Path) -> None:
+    with _demo(tmp_path) as (process, family):
+        _wait_for_sessions(process, family)
+        process.kill()
+        eventually(lambda: not family.alive(), seconds=30, message="no process is left")
+
+
+def test_a_worker_that_dies_ends_the_demo_with_its_log(tmp_path: Path) -> None:
+    with _demo(tmp_path) as (process, family):
+        _wait_for_sessions(process, family)
+        os.kill(family.find("main.py"), signal.SIGKILL)
+        assert process.wait() == 1
+        assert "the worker ended with exit code 137" in process.output
+        assert "session_started" in process.output
+        assert family.alive() == []
+
+
+def test_what_is_kept_running_can_be_looked_at(tmp_path: Path) -> None:
+    with _demo(tmp_path, *SHORT, "--keep-running") as (process, family):
+        eventually(lambda: family.look() and "Everything is still up" in process.output, seconds=60)
+        environment = tmp_path / "var" / "demo" / "environment"
+        assert environment.stat().st_mode & 0o777 == 0o600
+        assert "export DATABASE_URL=postgresql://" in environment.read_text()
+        assert process.running
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait() == 130
+        assert not environment.exists()
+        assert family.alive() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--speed", "0"], "neither a number of bars"),
+        (["--speed", "fast"], "neither a number of bars"),
+        (["--until", "1999-12-31"], "no prices until 1999-12-31"),
+        (["--until", "tomorrow"], "tomorrow"),
+        (["--report", "/proc/nowhere/report.html"], "/proc/nowhere"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_starts(
+    tmp_path: Path, options: list[str], complaint: str
+) -> None:
+    with _demo(tmp_path, *options) as (process, _):
+        assert process.wait() == 2
+        assert complaint in process.output
