@@ -24,6 +24,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, Self
 
+HANDSHAKE_SECONDS = 10.0
 CERTIFICATE = Path(__file__).with_suffix(".pem")
 """Key and self-signed certificate for localhost and 127.0.0.1; worth nothing outside of tests."""
 
@@ -54,8 +55,8 @@ class Answer:
     """What to do about one request.
 
     After `delay` seconds the status line, `headers` and `body` are sent, or `raw` in place of all three
-    (b"" sends nothing), one byte per `drip` seconds when that is above 0. Then the connection is kept,
-    closed, reset, or left hanging.
+    (b"" sends nothing); where `drip` is above 0, the first `burst` bytes at once and then one byte every
+    `drip` seconds. Then the connection is kept, closed, reset, or left hanging.
     """
 
     status: int = 201
@@ -63,6 +64,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     drip: float = 0.0
+    burst: int = 0
     raw: bytes | None = None
     end: Literal["keep", "close", "reset", "hang"] = "keep"
 
@@ -101,7 +103,7 @@ class GatewayStub:
         self._script: deque[Answer] = deque()
         self._executed: dict[str, bytes] = {}
         self._ended = threading.Event()
-        self._sockets: set[socket.socket] = set()
+        self._open: dict[int, socket.socket] = {}
         self._context: ssl.SSLContext | None = None
         if tls:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -117,6 +119,11 @@ class GatewayStub:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections this side has not closed."""
+        return len(self._open)
 
     @property
     def posts(self) -> list[Received]:
@@ -159,7 +166,7 @@ class GatewayStub:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
         self._listener.close()
-        for connection in list(self._sockets):
+        for connection in list(self._open.values()):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -170,30 +177,35 @@ class GatewayStub:
             except OSError:
                 return
             self.connections += 1
+            self._open[self.connections] = connection
             threading.Thread(
                 target=self._serve, args=(connection, self.connections), name="gateway-stub", daemon=True
             ).start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        self._sockets.add(connection)
-        # Whatever the client does to a connection is its right; the tests look at what it sent.
+        # Whatever the client does to its connection is its right; the tests look at what it sent.
         with contextlib.suppress(OSError, ValueError):
             if self.on_accept == "hang":
                 self._ended.wait()
             elif self.on_accept == "serve":
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._context is not None:
-                    connection = self._context.wrap_socket(connection, server_side=True)
-                self._converse(connection, number)
-        self._sockets.discard(connection)
+                if self._context is None:
+                    self._converse(connection, number)
+                else:
+                    connection.settimeout(HANDSHAKE_SECONDS)
+                    with self._context.wrap_socket(connection, server_side=True) as secured:
+                        self._open[number] = secured
+                        secured.settimeout(None)
+                        self._converse(secured, number)
         connection.close()
+        del self._open[number]
 
     def _converse(self, connection: socket.socket, number: int) -> None:
         with connection.makefile("rb") as stream:
             while (received := _read(stream, number)) is not None:
                 self.requests.append(received)
                 answer = self._script.popleft() if self._script else self.answer(received)
-                self._ended.wait(answer.delay) if answer.delay else None
+                self._ended.wait(answer.delay)
                 self._send(connection, answer)
                 if answer.end == "hang":
                     self._ended.wait()
@@ -206,7 +218,8 @@ class GatewayStub:
         if not answer.drip:
             connection.sendall(answer.wire)
             return
-        for byte in answer.wire:
+        connection.sendall(answer.wire[: answer.burst])
+        for byte in answer.wire[answer.burst :]:
             connection.sendall(bytes([byte]))
             if self._ended.wait(answer.drip):
                 return

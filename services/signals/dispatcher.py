@@ -70,11 +70,11 @@ class Dispatcher:
         while (delivery := self._lanes.take(now)) is not None:
             if delivery.session_key in self._halted:
                 delivery.refusal = SESSION_HALTED
+            delivery.reason = delivery.reason or self._circuit.reason
             if (outcome := delivery.ending(now)) is not None:
                 return self._conclude(delivery, outcome)
             if not self._circuit.is_open:
                 return Request(delivery)
-            delivery.reason = delivery.reason or self._circuit.reason
             self._lanes.park(delivery, delivery.entry.expires_at)
         return None
 

@@ -6,12 +6,14 @@ import time
 class Exchange:
     """The deadline of a request and its reply together. Each thread has one, used again for every request.
 
-    `has_left` tells whether any byte of the request may have left this machine.
+    `has_left` tells whether any byte of the request may have left this machine. A connection that was idle
+    for `reuse_seconds` is not used again.
     """
 
-    __slots__ = ("_ends_at", "has_left")
+    __slots__ = ("_ends_at", "has_left", "reuse_seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, reuse_seconds: float) -> None:
+        self.reuse_seconds = reuse_seconds
         self._ends_at = 0.0
         self.has_left = False
 

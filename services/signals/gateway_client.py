@@ -36,6 +36,8 @@ class GatewayOptions:
 
     `url` may have a path, which all requests then begin with. `timeout` is the time for one request and
     its reply together, in seconds. `ca_file` names authorities (PEM) to trust instead of the usual ones.
+    A connection idle for `reuse_seconds` is not used again: servers close theirs, many after 5 s, and a
+    request written into a closing one is lost in doubt.
     """
 
     url: str
@@ -43,6 +45,7 @@ class GatewayOptions:
     token: str | None = field(default=None, repr=False)
     hmac_secret: str | None = field(default=None, repr=False)
     ca_file: str | None = None
+    reuse_seconds: float = 3.0
 
 
 class Gateway(Protocol):
@@ -127,7 +130,7 @@ class GatewayClient:
         try:
             channel: _Channel = self._of_this_thread.channel
         except AttributeError:
-            channel = _Channel(self._url, self._headers, self._authorities)
+            channel = _Channel(self._url, self._headers, self._authorities, self._options.reuse_seconds)
             self._of_this_thread.channel = channel
             with self._lock:
                 self._channels.append(channel)
@@ -137,8 +140,10 @@ class GatewayClient:
 class _Channel:
     """What one thread needs: a session, its deadline, and a request that is copied for every signal."""
 
-    def __init__(self, url: str, headers: dict[str, str], authorities: ssl.SSLContext | None) -> None:
-        self.exchange = Exchange()
+    def __init__(
+        self, url: str, headers: dict[str, str], authorities: ssl.SSLContext | None, reuse_seconds: float
+    ) -> None:
+        self.exchange = Exchange(reuse_seconds)
         self.session = HttpSession(self.exchange, authorities)
         self.session.headers.clear()
         self.post = self.session.prepare_request(

@@ -27,9 +27,6 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from services.signals.dialling import connect, resolve
 from services.signals.exchange import Exchange
 
-# Servers close idle connections, many after 5 s; a request written into a closing one would be lost in doubt.
-REUSE_SECONDS = 3.0
-
 
 class HttpSession(requests.Session):
     """A requests.Session for one thread that obeys its exchange and nothing of the environment.
@@ -105,7 +102,8 @@ class _Connection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """Whether the connection may be used again: open, nothing unread, and not idle for long."""
-        return time.monotonic() - self._used_at < REUSE_SECONDS and super().is_connected
+        idle = time.monotonic() - self._used_at
+        return idle < self._exchange.reuse_seconds and super().is_connected
 
     def send(self, data: Any) -> None:
         if self.sock is None:
