@@ -59,6 +59,7 @@ class HostedSessions:
             post=self._mailbox.post,
             unroute=self._router.remove,
             count_error=lambda _name: None,
+            changed=lambda _: None,
             max_errors=1,
         )
         self._starter = _Starter("starter", "STARTER")

@@ -41,6 +41,14 @@ class SessionIdentity(Struct, frozen=True, kw_only=True):
     started_at: datetime
 
 
+class SessionRecord(Struct, frozen=True, kw_only=True):
+    """What is known of a session apart from its strategy: which it is, where it stands, and why."""
+
+    identity: SessionIdentity
+    state: SessionState
+    reason: str | None = None
+
+
 class Lifecycle(Struct, frozen=True):
     """The start or the end of a session, as the event that a signal of `on_start` or `on_stop` answers."""
 

@@ -1,5 +1,6 @@
 """The control thread: hears which sessions are wanted, and has the StrategyManager start and stop them."""
 
+import math
 import time
 from collections import Counter
 from threading import Event, Thread
@@ -9,6 +10,7 @@ import structlog
 from models.errors import DecodeError
 from models.market_data import ControlEvent
 from services.dead_letters import DeadLetters
+from services.reconciliation import Reconciler
 from services.strategy_manager import StrategyManager
 from services.subscription import Subscription
 from services.telemetry.health import Heartbeat
@@ -16,6 +18,7 @@ from services.telemetry.logs import Throttle
 
 CONTROL_CHANNEL = "system:subscription_updates"
 LOG_SECONDS = 10.0
+AWAY_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +27,12 @@ class ControlListener:
     """Applies control events, one after the other, in the order of their arrival."""
 
     def __init__(
-        self, redis_url: str, manager: StrategyManager, dead_letters: DeadLetters, reconcile_seconds: float
+        self,
+        redis_url: str,
+        manager: StrategyManager,
+        reconciler: Reconciler,
+        dead_letters: DeadLetters,
+        reconcile_seconds: float,
     ) -> None:
         self.heartbeat = Heartbeat()
         self.subscribed = False
@@ -32,9 +40,10 @@ class ControlListener:
         self.rejected: Counter[str] = Counter()
         self.gaps = 0
         self._manager = manager
+        self._reconciler = reconciler
         self._dead_letters = dead_letters
         self._reconcile_seconds = reconcile_seconds
-        self._reconcile_at = time.monotonic() + reconcile_seconds
+        self._reconcile_at = math.inf
         self._throttle = Throttle(LOG_SECONDS)
         self._stop = Event()
         self._subscription = Subscription(redis_url, (CONTROL_CHANNEL,), self)
@@ -56,6 +65,7 @@ class ControlListener:
     def on_subscribed(self, silent_seconds: float | None) -> None:
         """Note that control events are heard, and for how long they were not."""
         self.subscribed = True
+        self._reconcile_at = time.monotonic()
         if silent_seconds is not None:
             self.gaps += 1
         log.info("control_subscribed", silent_seconds=silent_seconds)
@@ -67,16 +77,25 @@ class ControlListener:
 
     def _run(self) -> None:
         for batch in self._subscription.batches(self._stop):
+            self.heartbeat.beat()
+            self._reconcile_when_due()
             for _, _, channel, payload in batch:
                 if self._stop.is_set():
                     break
                 self.heartbeat.beat()
                 self._apply(channel, payload)
-            self.heartbeat.beat()
-            if time.monotonic() >= self._reconcile_at:
-                self._reconcile_at = time.monotonic() + self._reconcile_seconds
-                self._manager.retry_pending()
         self._subscription.close()
+
+    def _reconcile_when_due(self) -> None:
+        """Compare at once after every subscription, then now and then; sooner where something was away."""
+        if time.monotonic() < self._reconcile_at:
+            return
+        try:
+            self._reconciler.reconcile()
+        except Exception:  # a session that cannot be compared must not end the thread that starts the others
+            log.exception("reconciliation_failed")
+        wait = self._reconcile_seconds if self._reconciler.reason is None else AWAY_SECONDS
+        self._reconcile_at = time.monotonic() + min(wait, self._reconcile_seconds)
 
     def _apply(self, channel: bytes, payload: bytes) -> None:
         try:
@@ -92,7 +111,7 @@ class ControlListener:
             )
             self.rejected[error.reason] += 1
             return
-        except Exception:
+        except Exception:  # a bug that one event meets must not end the thread that hears the others
             outcome = "failed"
             self._dead_letters.add(channel.decode(), outcome, payload)
             log.exception("control_event_failed")

@@ -36,13 +36,14 @@ class SessionHost:
     `submit` takes a signal and the receipt of its event (monotonic seconds); it returns why it is refused, or
     None. `post` has the data thread call `session.handle(event)` soon. `unroute` takes a session out of the
     routing table; after `max_errors` in a row it is given up. `count_error` counts a failed call by the
-    strategy's name.
+    strategy's name. `changed` tells that the session with this key is in another state.
     """
 
     submit: Callable[[Signal, float], str | None]
     post: Callable[["Session", ExecutionReport | Gap | Lifecycle], None]
     unroute: Callable[[str, "Session"], None]
     count_error: Callable[[str], None]
+    changed: Callable[[str], None]
     max_errors: int
 
 
@@ -165,6 +166,7 @@ class Session:
         """Tell the strategy of no more market data, in ERROR, or HALTED until a person looked."""
         self.state, self.reason = state, reason
         self._host.unroute(self.identity.symbol, self)
+        self._host.changed(self.identity.key)
         log.error("session_ended", session=self.identity.key, state=state.value, reason=reason)
 
     def describe(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import structlog
 from models.errors import StorageUnavailable, StrategyError
 from models.execution import ExecutionReport
 from models.market_data import ControlEvent
-from models.session import AssetType, Lifecycle, SessionIdentity, SessionState
+from models.session import AssetType, Lifecycle, SessionIdentity, SessionRecord, SessionState
 from services.routing import Router
 from services.session import Session, SessionHost, Turn, describe_identity, explain
 from services.strategy_source import StrategySource, default_strategy_id
@@ -24,12 +24,12 @@ log = structlog.get_logger(__name__)
 
 
 class WaitingSession:
-    """A session without a strategy: being built, PENDING until a source answers, or in ERROR."""
+    """A session without a strategy: being built, PENDING, in ERROR, or HALTED before a restart."""
 
-    def __init__(self, identity: SessionIdentity) -> None:
-        self.identity = identity
-        self.state = SessionState.STARTING
-        self.reason: str | None = None
+    def __init__(self, record: SessionRecord) -> None:
+        self.identity = record.identity
+        self.state = record.state
+        self.reason = record.reason
 
     def describe(self) -> dict[str, Any]:
         """Return what /sessions shows, in the names of the wire."""
@@ -55,9 +55,9 @@ class StrategyManager:
         if event.session_id is not None:
             stopped = self.stop_session(event.session_id)
         elif event.strategy_id is not None:
-            stopped = self.stop_strategy(event.symbol, event.strategy_id)
+            stopped = self.stop_sessions(event.symbol, event.strategy_id)
         else:
-            stopped = self.stop_symbol(event.symbol)
+            stopped = self.stop_sessions(event.symbol)
         return "stopped" if stopped else "nothing_to_stop"
 
     def start_session(
@@ -74,42 +74,44 @@ class StrategyManager:
             held = self._sessions.get(key)
             if held is not None and held.state not in {SessionState.ERROR, SessionState.PENDING}:
                 return "duplicate"
-            waiting = WaitingSession(
-                SessionIdentity(
-                    key=key,
-                    symbol=symbol,
-                    asset_type=asset_type,
-                    strategy_id=strategy_id,
-                    session_id=session_id,
-                    started_at=held.identity.started_at if held is not None else datetime.now(UTC),
-                )
-            )
-            self._sessions[key] = waiting
-        return self._build(waiting)
+        identity = SessionIdentity(
+            key=key,
+            symbol=symbol,
+            asset_type=asset_type,
+            strategy_id=strategy_id,
+            session_id=session_id,
+            started_at=datetime.now(UTC),
+        )
+        return self.adopt(identity)
+
+    def adopt(self, identity: SessionIdentity) -> str:
+        """Start a session that was known before, as `start_session` does."""
+        waiting = WaitingSession(SessionRecord(identity=identity, state=SessionState.STARTING))
+        with self._lock:
+            self._sessions[identity.key] = waiting
+        outcome = self._build(waiting)
+        self._host.changed(identity.key)
+        return outcome
+
+    def hold(self, record: SessionRecord) -> None:
+        """Keep a session that was known before without running it: HALTED, or PENDING, with its reason."""
+        with self._lock:
+            self._sessions.setdefault(record.identity.key, WaitingSession(record))
+        self._host.changed(record.identity.key)
 
     def stop_session(self, session_id: str) -> int:
         """Stop the session with this session id, or key; return how many were stopped."""
         return self._stop(lambda identity: session_id in {identity.session_id, identity.key})
 
-    def stop_strategy(self, symbol: str, strategy_id: str) -> int:
-        """Stop every session of a strategy on a symbol; return how many."""
-        return self._stop(lambda identity: (identity.symbol, identity.strategy_id) == (symbol, strategy_id))
-
-    def stop_symbol(self, symbol: str) -> int:
-        """Stop every session on a symbol; return how many."""
-        return self._stop(lambda identity: identity.symbol == symbol)
+    def stop_sessions(self, symbol: str, strategy_id: str | None = None) -> int:
+        """Stop every session on a symbol, or every one of a strategy there; return how many."""
+        return self._stop(
+            lambda identity: identity.symbol == symbol and strategy_id in {None, identity.strategy_id}
+        )
 
     def stop_all(self) -> int:
         """Stop every session; return how many. `on_stop` runs on the data thread soon."""
         return self._stop(lambda _: True)
-
-    def retry_pending(self) -> None:
-        """Try again to start the sessions whose source could not be reached."""
-        with self._lock:
-            pending = [each for each in self._sessions.values() if each.state is SessionState.PENDING]
-        for session in pending:
-            if isinstance(session, WaitingSession):
-                self._build(session)
 
     def report(self, key: str, report: ExecutionReport) -> None:
         """Tell a session the outcome of one of its signals."""
@@ -128,6 +130,14 @@ class StrategyManager:
         with self._lock:
             held = list(self._sessions.values())
         return [session.describe() for session in held]
+
+    def records(self) -> dict[str, SessionRecord]:
+        """Return which sessions there are, where they stand and why, by their keys."""
+        with self._lock:
+            return {
+                key: SessionRecord(identity=session.identity, state=session.state, reason=session.reason)
+                for key, session in self._sessions.items()
+            }
 
     def count_states(self) -> Counter[str]:
         """Return how many sessions are in each state."""
@@ -180,4 +190,5 @@ class StrategyManager:
                 session.state = SessionState.STOPPING
                 self._router.remove(session.identity.symbol, session)
                 self._host.post(session, Lifecycle("stop", session.identity.started_at))
+            self._host.changed(session.identity.key)
         return len(stopping)

@@ -1,5 +1,7 @@
 """The composition root: builds the worker, starts it, keeps it, and stops it, in one readable order."""
 
+import os
+import socket
 import time
 from collections import Counter
 from typing import Any
@@ -16,8 +18,11 @@ from services.database_check import DatabaseCheck
 from services.db_client import Database
 from services.dead_letters import DeadLetters
 from services.mailbox import Mailbox
+from services.reconciliation import Reconciler
 from services.routing import Router
 from services.session import SessionHost, Turn
+from services.session_registry import SessionRegistry
+from services.session_table import SessionTable
 from services.signals.courier import CourierOptions
 from services.signals.desk import SignalDesk
 from services.signals.gateway_client import GatewayOptions
@@ -45,6 +50,7 @@ class Worker:
         self._handler_errors: Counter[str] = Counter()
         self._dead_letters = DeadLetters(settings.redis_url)
         self._database = Database(settings.database_url) if settings.database_url else None
+        self._session_registry = SessionRegistry(settings.redis_url, worker_name())
         self._database_check = DatabaseCheck(self._database) if self._database else None
         self._desk = self._make_desk()
         self._router = Router()
@@ -52,8 +58,14 @@ class Worker:
         turn = Turn()
         self._manager = StrategyManager(self._source(), self._router, self._host(), turn)
         self._data = DataConsumer(settings.redis_url, turn, self._router, self._mailbox, self._dead_letters)
+        table = SessionTable(self._database) if self._database else None
+        self._reconciler = Reconciler(self._manager, self._session_registry, table)
         self._control = ControlListener(
-            settings.redis_url, self._manager, self._dead_letters, settings.reconcile_seconds
+            settings.redis_url,
+            self._manager,
+            self._reconciler,
+            self._dead_letters,
+            settings.reconcile_seconds,
         )
         self._conditions = self._make_conditions()
         self._registry.register(WorkerCollector(self._metric_sources()))
@@ -72,6 +84,7 @@ class Worker:
         if self._database_check is not None:
             self._database_check.start()
         self._desk.start(self._manager)
+        self._session_registry.start(self._manager.sessions)
         self._data.start()
         self._control.start()
         log.info("worker_started", **self._settings.describe())
@@ -83,13 +96,15 @@ class Worker:
     def stop(self) -> int:
         """Stop in the one order that loses nothing, within SHUTDOWN_SECONDS in all; return the exit code.
 
-        Control first, so that nothing new starts. Then market data, so that no strategy decides any more.
+        Control first, so that nothing new starts, and the registry, in which the next start is to find these
+        sessions running. Then market data, so that no strategy decides any more.
         Signals that are on their way are answered while strategies can still hear of it; then `on_stop`,
         whose signals go out too. Last the threads that everybody else used.
         """
         deadline = time.monotonic() + self._settings.shutdown_seconds
         log.info("worker_stopping", sessions=sum(self._manager.count_states().values()))
         self._control.stop(_left(_halfway(deadline)))
+        self._session_registry.stop(_left(_halfway(deadline)))
         self._router.close()
         self._desk.drain(_halfway(deadline))
         self._manager.stop_all()
@@ -151,6 +166,7 @@ class Worker:
             post=self._mailbox.post,
             unroute=self._router.remove,
             count_error=self._count_error,
+            changed=self._session_registry.changed,
             max_errors=self._settings.max_handler_errors,
         )
 
@@ -161,6 +177,7 @@ class Worker:
         conditions = Conditions()
         conditions.add("control", lambda: None if self._control.subscribed else "not subscribed")
         conditions.add("market_data", lambda: None if self._data.subscribed else "not subscribed")
+        conditions.add("sessions", lambda: self._reconciler.reason)
         conditions.add("gateway", lambda: self._desk.circuit_reason)
         check = self._database_check
         if check is not None:
@@ -179,6 +196,11 @@ class Worker:
             outbox_pending=lambda: self._desk.pending,
             feed_age_seconds=self._router.feed_age,
         )
+
+
+def worker_name() -> str:
+    """Return what this process is called in the registry."""
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def refuse_what_is_not_built(settings: Settings) -> None:

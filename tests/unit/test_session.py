@@ -74,6 +74,7 @@ class World:
             post=lambda _, event: self.posted.append(event),
             unroute=lambda _, session: self.unrouted.append(session),
             count_error=self.errors.append,
+            changed=lambda _: None,
             max_errors=max_errors,
         )
         self.turn = Turn()

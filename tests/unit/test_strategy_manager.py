@@ -68,6 +68,7 @@ class World:
             post=self._post,
             unroute=self.router.remove,
             count_error=lambda _: None,
+            changed=lambda _: None,
             max_errors=3,
         )
         source: Any = self.source
@@ -177,23 +178,28 @@ def test_a_strategy_that_fails_to_start_is_an_error_even_when_it_exits(world: Wo
     assert world.routed("AAPL") == []
 
 
-def test_a_session_waits_for_its_source_and_starts_when_it_answers(world: World) -> None:
+def test_a_session_whose_source_is_away_is_pending_and_starts_when_it_is_tried_again(world: World) -> None:
     world.source.away = True
     assert world.apply("subscribe", "AAPL", "quiet", "s1") == "pending"
-    world.manager.retry_pending()
     assert world.states() == {"s1": "PENDING"}
     world.source.away = False
-    world.manager.retry_pending()
-    assert world.states() == {"s1": "RUNNING"}
+    assert world.manager.adopt(world.manager.records()["s1"].identity) == "started"
+    assert world.routed("AAPL") == ["s1"]
 
 
 def test_a_waiting_session_can_be_stopped(world: World) -> None:
     world.source.away = True
     world.apply("subscribe", "AAPL", "quiet", "s1")
     world.apply("unsubscribe", "AAPL", None, "s1")
-    world.source.away = False
-    world.manager.retry_pending()
     assert world.states() == {}
+
+
+def test_an_adopted_session_keeps_its_start_so_that_its_signals_keep_their_ids(world: World) -> None:
+    world.apply("subscribe", "AAPL", "quiet", "s1")
+    [identity] = [record.identity for record in world.manager.records().values()]
+    after_a_restart = World()
+    after_a_restart.manager.adopt(identity)
+    assert after_a_restart.manager.records()["s1"].identity == identity
 
 
 def test_a_halted_session_hears_no_market_data_and_is_not_started_over(world: World) -> None:

@@ -1,0 +1,119 @@
+"""Bringing the sessions that are held to those that should be: decided by a pure function, then done."""
+
+from collections.abc import Mapping
+
+import structlog
+from msgspec import Struct
+
+from models.errors import ConfigError, StorageError, StorageUnavailable
+from models.session import SessionIdentity, SessionRecord, SessionState
+from services.session_registry import SessionRegistry
+from services.session_table import SessionRows, SessionTable
+from services.strategy_manager import StrategyManager
+
+log = structlog.get_logger(__name__)
+
+WAITING_FOR_TABLE = "waiting for the database to say whether the session still runs"
+
+
+class Plan(Struct, frozen=True):
+    """What brings a worker to where it should be.
+
+    `start` is to be started; `hold` is known but must not run now, with the reason; `stop` and `forget` are
+    keys of sessions that ended: held ones, and ones that are only still written down.
+    """
+
+    start: tuple[SessionIdentity, ...] = ()
+    hold: tuple[SessionRecord, ...] = ()
+    stop: tuple[str, ...] = ()
+    forget: tuple[str, ...] = ()
+
+
+def plan(
+    held: Mapping[str, SessionRecord], registered: Mapping[str, SessionRecord], rows: SessionRows | None
+) -> Plan:
+    """Compare what is held, what the registry says, and what the table says; None when it cannot be asked.
+
+    The table is the truth about sessions with a row: they run when it says so. A session without a row runs
+    while the registry has it. HALTED is never left without a person, so a halted session stays halted. While
+    the table cannot be asked nothing starts that it may have ended meanwhile, and nothing that runs stops.
+    """
+    ended = rows.ended if rows is not None else frozenset()
+    wanted = dict(registered)
+    for identity in rows.running if rows is not None else ():
+        known = registered.get(identity.key)
+        if known is None:
+            wanted[identity.key] = SessionRecord(identity=identity, state=SessionState.RUNNING)
+    start, hold, forget = [], [], []
+    for key, record in wanted.items():
+        if key in ended:
+            forget.append(key)
+        elif key in held and held[key].state is not SessionState.PENDING:
+            continue
+        elif record.state is SessionState.HALTED:
+            hold.append(record)
+        elif rows is not None:
+            start.append(record.identity)
+        elif key not in held:
+            waiting = SessionState.PENDING
+            hold.append(SessionRecord(identity=record.identity, state=waiting, reason=WAITING_FOR_TABLE))
+    retried = [
+        record.identity
+        for key, record in held.items()
+        if record.state is SessionState.PENDING
+        and key not in wanted
+        and key not in ended
+        and rows is not None
+    ]
+    return Plan(
+        start=(*start, *retried),
+        hold=tuple(hold),
+        stop=tuple(key for key in held if key in ended),
+        forget=tuple(key for key in forget if key not in held),
+    )
+
+
+class Reconciler:
+    """Brings the sessions held to where the table and the registry say they should be.
+
+    `reason` says why that is not known to be so, for /ready; None when it is.
+    """
+
+    def __init__(
+        self, manager: StrategyManager, registry: SessionRegistry, table: SessionTable | None
+    ) -> None:
+        self.reason: str | None = "not compared yet"
+        self._manager = manager
+        self._registry = registry
+        self._table = table
+
+    def reconcile(self) -> None:
+        """Compare and converge. For the control thread; what cannot be reached now is asked the next time."""
+        held = self._manager.records()
+        try:
+            registered = self._registry.load()
+        except StorageUnavailable as error:
+            self.reason = str(error)
+            return
+        rows, self.reason = self._read_table({*held, *registered})
+        chosen = plan(held, registered, rows)
+        if chosen.start or chosen.hold or chosen.stop:
+            log.info(
+                "sessions_reconciled", start=len(chosen.start), hold=len(chosen.hold), stop=len(chosen.stop)
+            )
+        for record in chosen.hold:
+            self._manager.hold(record)
+        for identity in chosen.start:
+            self._manager.adopt(identity)
+        for key in chosen.stop:
+            self._manager.stop_session(key)
+        for key in (*chosen.forget, *(held.keys() - registered.keys())):
+            self._registry.changed(key)
+
+    def _read_table(self, session_ids: set[str]) -> tuple[SessionRows | None, str | None]:
+        if self._table is None:
+            return SessionRows(), None
+        try:
+            return self._table.read(session_ids), None
+        except (StorageError, ConfigError) as error:  # a schema that is not migrated is a ConfigError
+            return None, str(error)

@@ -1,0 +1,56 @@
+"""The table `sessions`, which the platform writes: the truth about every session that has a row there."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import Struct
+
+from models.session import AssetType, SessionIdentity
+from services.db_client import Database
+
+RUNNING_ROWS = """
+    SELECT session_id, symbol, type, strategy_id, started_at FROM sessions WHERE status = 'RUNNING'
+"""
+ENDED_ROWS = """
+    SELECT session_id FROM sessions WHERE session_id = ANY(%s) AND status <> 'RUNNING'
+"""
+
+
+class SessionRows(Struct, frozen=True):
+    """What the table says: which sessions should run, and which of those asked about should not."""
+
+    running: tuple[SessionIdentity, ...] = ()
+    ended: frozenset[str] = frozenset()
+
+
+class SessionTable:
+    """Reads the table `sessions`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self, session_ids: Iterable[str]) -> SessionRows:
+        """Return what should run, and which of `session_ids` have a row that says otherwise.
+
+        A session without a row is in neither. Raises StorageUnavailable, and ConfigError where the table
+        is missing.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute(RUNNING_ROWS)
+            running = tuple(_identity(*row) for row in cursor.fetchall())
+            cursor.execute(ENDED_ROWS, (list(session_ids),))
+            ended = {row[0] for row in cursor.fetchall()}
+        return SessionRows(running, frozenset(ended - {identity.key for identity in running}))
+
+
+def _identity(
+    session_id: str, symbol: str, asset_type: AssetType, strategy_id: str, started_at: datetime
+) -> SessionIdentity:
+    return SessionIdentity(
+        key=session_id,
+        symbol=symbol,
+        asset_type=asset_type,
+        strategy_id=strategy_id,
+        session_id=session_id,
+        started_at=started_at,
+    )
