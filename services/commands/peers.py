@@ -34,7 +34,7 @@ def redis_of(settings: Settings) -> Iterator[redis.Redis]:
         raise StorageUnavailable(f"{where} refuses the command: {error}") from None
     except redis.RedisError as error:
         raise StorageUnavailable(
-            f"{where} cannot be reached ({masked(str(error))}): start it, or correct REDIS_URL"
+            f"{where} cannot be reached ({masked(str(error)).rstrip('.')}): start it, or correct REDIS_URL"
         ) from None
     finally:
         client.close()

@@ -10,8 +10,6 @@ from models.errors import DecodeError
 from models.session import AssetType
 from services.commands.output import AsJson, print_json, print_line, print_table
 
-# Named here rather than imported: control_listener brings the whole worker with it.
-CONTROL_CHANNEL = "system:subscription_updates"
 COLUMNS = ("key", "symbol", "strategy", "state", "bars", "trades", "signals", "position", "reason")
 
 Symbol = Annotated[str, typer.Argument(help="Such as AAPL or BTC/USD.")]
@@ -91,6 +89,7 @@ def control_event(
 def announce(settings: Settings, payload: bytes, what: str, as_json: bool) -> int:
     """Publish a control event; say and return how many heard it. Raises CommandFailed when nobody did."""
     from services.commands.peers import CommandFailed, redis_of
+    from services.control_listener import CONTROL_CHANNEL
 
     with redis_of(settings) as client:
         heard = int(client.publish(CONTROL_CHANNEL, payload))

@@ -10,6 +10,7 @@ from models.errors import StrategyRejected
 from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
 
 if TYPE_CHECKING:
+    from strategies.base_strategy import BaseStrategy
     from strategies.folder import LoadFailure
     from strategies.registry import StrategyRegistry
 
@@ -20,15 +21,14 @@ strategies = typer.Typer(help="See which strategies there are.", no_args_is_help
 def list_strategies(as_json: AsJson = False) -> None:
     """Show every strategy: the built-in ones, and those of STRATEGIES_PATH with what could not be loaded."""
     from strategies.folder import LoadFailure
-    from strategies.registry import describe
 
     registry, failures = load(load_settings())
     described = []
     for name in registry.names():
         try:
-            described.append(describe(registry.get(name)))
-        except Exception as error:  # noqa: BLE001 — an author's __init__; the other strategies are listed
-            failures.append(LoadFailure(name, f"cannot be made: {type(error).__name__}: {error}"))
+            described.append(description(registry.get(name)))
+        except StrategyRejected as error:
+            failures.append(LoadFailure(name, str(error)))
     if as_json:
         print_json({"strategies": described, "failures": [asdict(failure) for failure in failures]})
         return
@@ -40,15 +40,13 @@ def list_strategies(as_json: AsJson = False) -> None:
 @strategies.command()
 def show(name: Annotated[str, typer.Argument(help="The strategy's name.")], as_json: AsJson = False) -> None:
     """Show what one strategy does and which parameters it takes."""
-    from strategies.registry import describe
-
     registry, failures = load(load_settings())
     try:
         strategy = registry.get(name)
     except StrategyRejected as error:
         reasons = "".join(f"; not loaded: {failure.file}: {failure.reason}" for failure in failures)
         raise typer.BadParameter(f"{error}{reasons}") from None
-    described = describe(strategy)
+    described = description(strategy)
     if as_json:
         print_json(described)
         return
@@ -58,6 +56,16 @@ def show(name: Annotated[str, typer.Argument(help="The strategy's name.")], as_j
     if described["parameters"]:
         headings = ("parameter", "type", "default", "from", "to", "choices", "meaning")
         print_table(headings, (_parameter(*item) for item in described["parameters"].items()))
+
+
+def description(strategy: "type[BaseStrategy]") -> dict[str, Any]:
+    """Return what a person chooses a strategy by. Raises StrategyRejected when it cannot be made."""
+    from strategies.registry import describe
+
+    try:
+        return describe(strategy)
+    except Exception as error:  # whatever an author's __init__ raises
+        raise StrategyRejected(f"{strategy.name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def load(settings: Settings) -> tuple["StrategyRegistry", list["LoadFailure"]]:

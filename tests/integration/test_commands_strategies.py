@@ -1,0 +1,101 @@
+"""`strategies list|show`: what a worker with these settings can start by name, and what it could not load."""
+
+from pathlib import Path
+
+import pytest
+
+from strategies.registry import BUILT_IN
+from tests.integration.command_line import Ended, command
+
+OWN = '''
+from strategies.base_strategy import BaseStrategy
+from strategies.parameters import Parameter, Parameters
+
+
+class BuyTheDip(BaseStrategy):
+    """Buys after a fall.
+
+    At length.
+    """
+
+    parameters = Parameters(drop=Parameter(0.02, minimum=0.0, description="fall within a \x1b[31mbar"))
+
+    def on_bar(self, bar): ...
+    def on_trade(self, trade): ...
+'''
+UNMAKEABLE = """
+from strategies.base_strategy import BaseStrategy
+
+
+class Unmakeable(BaseStrategy):
+    def __init__(self, strategy_id, symbol, session_id=None):
+        raise ZeroDivisionError("no luck")
+
+    def on_bar(self, bar): ...
+    def on_trade(self, trade): ...
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Somebody's own strategies: one that works, a file that is broken, and a class that cannot be made."""
+    (tmp_path / "dip.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    (tmp_path / "unmakeable.py").write_text(UNMAKEABLE)
+    return tmp_path
+
+
+def strategies(folder: Path, *words: str) -> Ended:
+    return command("strategies", *words, STRATEGIES_PATH=str(folder))
+
+
+def test_the_built_in_strategies_are_listed_with_what_they_do() -> None:
+    ended = command("strategies", "list", "--json")
+    assert ended.code == 0
+    assert {each["name"] for each in ended.json["strategies"]} == {cls.name for cls in BUILT_IN}
+    assert all(each["doc"] for each in ended.json["strategies"])
+    assert ended.json["failures"] == []
+
+
+def test_own_strategies_are_listed_with_those_that_do_not_work(folder: Path) -> None:
+    ended = strategies(folder, "list", "--json")
+    assert ended.code == 0
+    (own,) = [each for each in ended.json["strategies"] if each["name"] == "buy_the_dip"]
+    assert own["parameters"]["drop"]["default"] == 0.02
+    assert [(Path(each["file"]).name, each["reason"]) for each in ended.json["failures"]] == [
+        ("broken.py", "line 1: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("unmakeable", "unmakeable cannot be made: ZeroDivisionError: no luck"),
+    ]
+
+
+def test_the_table_shows_both_too(folder: Path) -> None:
+    ended = strategies(folder, "list")
+    assert ended.code == 0
+    assert "buy_the_dip" in ended.output
+    assert "drop=0.02" in ended.output
+    assert "not loaded: " in ended.output
+    assert "broken.py: line 1" in ended.output
+
+
+def test_show_tells_everything_about_one_and_cannot_drive_the_terminal(folder: Path) -> None:
+    ended = strategies(folder, "show", "buy_the_dip")
+    assert ended.code == 0
+    assert "At length." in ended.output
+    assert "\\x1b[31mbar" in ended.output
+    assert "\x1b" not in ended.output
+    described = strategies(folder, "show", "buy_the_dip", "--json").json
+    assert described["parameters"]["drop"]["minimum"] == 0.0
+
+
+def test_a_name_that_is_not_there_is_wrong_use_with_the_nearest_and_what_was_not_loaded(folder: Path) -> None:
+    ended = strategies(folder, "show", "sma_cros")
+    assert ended.code == 2
+    assert "did you mean 'sma_cross'?" in ended.output
+    assert "nothing_of_this_name" in ended.output
+
+
+def test_one_that_cannot_be_made_cannot_be_shown(folder: Path) -> None:
+    ended = strategies(folder, "show", "unmakeable")
+    assert ended.code == 1
+    assert "no luck" in ended.output
+    assert "Traceback" not in ended.output
