@@ -95,9 +95,13 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
     try:
         address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0][4]
         dual = ipv6 and socket.has_dualstack_ipv6()
-        return socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
+        listener = socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
+        # Inherited by what it accepts; asyncio sets it only on sockets made another way, and without it an
+        # answer waits for the peer's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, UnicodeError) as error:
         raise ConfigError(_why_not(error, host, port, variable)) from error
+    return listener
 
 
 def _why_not(error: OSError | UnicodeError, host: str, port: int, variable: str) -> str:
