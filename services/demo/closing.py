@@ -52,17 +52,20 @@ def environment_file(settings: Mapping[str, str]) -> str:
 
 
 def _table(outcome: Outcome, headings: Iterable[str]) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), show_footer=True, header_style="bold", footer_style="bold")
+    table = Table(
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_footer=True,
+        header_style="bold",
+        footer_style="bold",
+    )
     footers = _footers(outcome.totals, outcome.sessions)
     for heading, footer in zip((*NAMES, *headings), footers, strict=True):
         table.add_column(
             heading, footer=footer, justify="left" if heading in NAMES else "right", no_wrap=True
         )
-    previous = None
     for session in outcome.sessions:
-        if previous not in {None, session.symbol}:
-            table.add_section()
-        previous = session.symbol
         table.add_row(*_row(session))
     return table
 

@@ -147,8 +147,8 @@ def check_books(
             ),
         ),
         _check(
-            f"the worker was told of {executed:,} executions and {rejected:,} rejections, as the gateway "
-            "booked them, and holds what the trades add up to",
+            f"the worker counts {executed:,} executed and {rejected:,} rejected, "
+            "and holds what the trades add up to",
             sessions,
             lambda each: (
                 (each.worker.executed, each.worker.rejected, each.worker.position)

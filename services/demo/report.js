@@ -3,12 +3,13 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
-const symbols = [...new Set(data.sessions.map((session) => session.symbol))].filter((symbol) => symbol in data.prices);
-const strategies = [...new Set(data.sessions.map((session) => session.strategy))];
+const played = data.sessions.filter((session) => session.symbol in data.prices);
+const symbols = [...new Set(played.map((session) => session.symbol))];
+const strategies = [...new Set(played.map((session) => session.strategy))];
 const phone = window.matchMedia("(max-width: 760px)").matches;
 const touch = window.matchMedia("(pointer: coarse)").matches;
 
-// Okabe and Ito's colours, told apart by nearly everyone; what one has to beat is grey and dashed.
+// Okabe and Ito's colours, told apart by nearly everyone; what one has to beat is grey.
 const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9"];
 const BENCHMARK = "buy_and_hold";
 const coloured = strategies.filter((name) => name !== BENCHMARK);
@@ -76,8 +77,7 @@ function showLegend() {
   for (const name of strategies) {
     const button = element("button", byId("legend"), undefined, { type: "button" });
     button.setAttribute("aria-pressed", "true");
-    const line = element("i", button, undefined, { className: name === BENCHMARK ? "dashed" : "" });
-    line.style.borderTopColor = colour(name);
+    element("i", button).style.borderTopColor = colour(name);
     button.append(title(name));
     button.onclick = () => {
       if (!hidden.delete(name)) hidden.add(name);
@@ -88,30 +88,31 @@ function showLegend() {
 }
 
 function equityTraces(symbol) {
-  return data.sessions
-    .filter((session) => session.symbol === symbol && session.equity.length)
+  return played
+    .filter((session) => session.symbol === symbol)
     .map((session) => ({
       type: "scatter", mode: "lines", name: title(session.strategy), x: data.prices[symbol].date, y: session.equity,
       visible: !hidden.has(session.strategy), hovertemplate: "%{y:,.0f}",
-      line: { color: colour(session.strategy), width: 1.6, dash: session.strategy === BENCHMARK ? "dash" : "solid" },
+      line: { color: colour(session.strategy), width: 1.6 },
     }));
+}
+
+// All cards stand before the first chart is drawn: how wide one is depends on how many there are.
+function makeEquityCards() {
+  for (const symbol of symbols) {
+    const card = element("div", byId("equity"), undefined, { className: "card" });
+    element("h3", card, symbol);
+    element("div", card, undefined, { id: "equity-" + symbol });
+  }
 }
 
 function showEquity() {
   for (const symbol of symbols) {
-    const traces = equityTraces(symbol);
-    if (!traces.length) continue;
-    let chart = byId("equity-" + symbol);
-    if (!chart) {
-      const card = element("div", byId("equity"), undefined, { className: "card" });
-      element("h3", card, symbol);
-      chart = element("div", card, undefined, { id: "equity-" + symbol });
-    }
     const axes = {
       xaxis: { gridcolor: GRID, nticks: phone ? 5 : 8, hoverformat: "%-d %b %Y", type: "date" },
       yaxis: { gridcolor: GRID, tickformat: ",.0f", zeroline: false, nticks: 6 },
     };
-    Plotly.react(chart, traces, layout(phone ? 230 : 270, axes), plotOptions);
+    Plotly.react(byId("equity-" + symbol), equityTraces(symbol), layout(phone ? 230 : 270, axes), plotOptions);
   }
 }
 
@@ -122,7 +123,7 @@ const CANDLES_FIT = 300; // more than these are drawn as a line of closes
 const shown = { span: phone ? 0 : 1, end: 0 };
 
 function chosenSession() {
-  return data.sessions.find((each) => each.symbol === byId("symbol").value && each.strategy === byId("strategy").value);
+  return played.find((each) => each.symbol === byId("symbol").value && each.strategy === byId("strategy").value);
 }
 
 function fillChoices() {
@@ -141,7 +142,7 @@ function fillChoices() {
 function fillStrategies() {
   const select = byId("strategy"), before = select.value;
   select.replaceChildren();
-  for (const session of data.sessions.filter((each) => each.symbol === byId("symbol").value)) {
+  for (const session of played.filter((each) => each.symbol === byId("symbol").value)) {
     element("option", select, title(session.strategy), { value: session.strategy });
   }
   if ([...select.options].some((option) => option.value === before)) select.value = before;
@@ -191,10 +192,9 @@ function showTrades() {
   byId("earlier").disabled = from === 0;
   byId("later").disabled = to === bars;
   const within = session.fills.filter((fill) => fill.bar >= from && fill.bar < to).length;
-  byId("trades-note").textContent = bars
-    ? `${prices.date[from]} to ${prices.date[to - 1]}: ${within} of ${session.fills.length} trades of ` +
-      `${title(session.strategy)} on ${session.symbol}. ▲ bought, ▼ sold.`
-    : "No bar of this stock was played.";
+  byId("trades-note").textContent =
+    `${prices.date[from]} to ${prices.date[to - 1]}: ${within} of ${session.fills.length} trades of ` +
+    `${title(session.strategy)} on ${session.symbol}. ▲ bought, ▼ sold.`;
   const axes = {
     hovermode: "closest",
     xaxis: {
@@ -233,6 +233,7 @@ function sortedSessions() {
 }
 
 function choose(session) {
+  if (!played.includes(session)) return;
   byId("symbol").value = session.symbol;
   fillStrategies();
   byId("strategy").value = session.strategy;
@@ -270,6 +271,7 @@ function showTable() {
 
 showSummary();
 showLegend();
+makeEquityCards();
 showEquity();
 fillChoices();
 showEnd();

@@ -81,6 +81,7 @@ def test_a_terminal_shows_the_best_and_the_worst_session() -> None:
 def test_the_table_fits_80_columns_with_every_number_whole() -> None:
     screen, paper = _screen(80)
     show_outcome(screen, _outcome())
+    assert "Drawd." in paper.getvalue()
     rows = [line for line in paper.getvalue().splitlines() if line.startswith("bollinger")]
     assert [len(row) <= 80 for row in rows] == [True, True]
     cells = ["bollinger_breakout", "AAPL", "2", "2", "2", "0", "100,000", "-2,346", "-10,000", "12.3%"]
