@@ -109,7 +109,7 @@ function makeEquityCards() {
 function showEquity() {
   for (const symbol of symbols) {
     const axes = {
-      xaxis: { gridcolor: GRID, nticks: phone ? 5 : 8, hoverformat: "%-d %b %Y", type: "date" },
+      xaxis: { gridcolor: GRID, nticks: phone ? 4 : 6, tickangle: 0, hoverformat: "%-d %b %Y", type: "date" },
       yaxis: { gridcolor: GRID, tickformat: ",.0f", zeroline: false, nticks: 6 },
     };
     Plotly.react(byId("equity-" + symbol), equityTraces(symbol), layout(phone ? 230 : 270, axes), plotOptions);
@@ -198,7 +198,8 @@ function showTrades() {
   const axes = {
     hovermode: "closest",
     xaxis: {
-      gridcolor: GRID, rangeslider: { visible: false }, nticks: phone ? 5 : 10, hoverformat: "%-d %b %Y", type: "date",
+      gridcolor: GRID, rangeslider: { visible: false }, nticks: phone ? 4 : 10, tickangle: 0,
+      hoverformat: "%-d %b %Y", type: "date",
       rangebreaks: span > CANDLES_FIT ? [] : [{ bounds: ["sat", "mon"] }],
     },
     yaxis: { gridcolor: GRID, zeroline: false, nticks: 8 },
