@@ -32,6 +32,8 @@ function toned(node, value) {
   if (Math.round(value) !== 0) node.classList.add(value > 0 ? "gain" : "loss");
 }
 
+const dates = (chart) => Math.max(3, Math.floor(chart.clientWidth / 95)); // that fit below a chart
+
 const plotOptions = { displayModeBar: false, responsive: true };
 
 function layout(height, more) {
@@ -108,11 +110,12 @@ function makeEquityCards() {
 
 function showEquity() {
   for (const symbol of symbols) {
+    const chart = byId("equity-" + symbol);
     const axes = {
-      xaxis: { gridcolor: GRID, nticks: phone ? 4 : 6, tickangle: 0, hoverformat: "%-d %b %Y", type: "date" },
+      xaxis: { gridcolor: GRID, nticks: dates(chart), tickangle: 0, hoverformat: "%-d %b %Y", type: "date" },
       yaxis: { gridcolor: GRID, tickformat: ",.0f", zeroline: false, nticks: 6 },
     };
-    Plotly.react(byId("equity-" + symbol), equityTraces(symbol), layout(phone ? 230 : 270, axes), plotOptions);
+    Plotly.react(chart, equityTraces(symbol), layout(phone ? 230 : 270, axes), plotOptions);
   }
 }
 
@@ -198,7 +201,7 @@ function showTrades() {
   const axes = {
     hovermode: "closest",
     xaxis: {
-      gridcolor: GRID, rangeslider: { visible: false }, nticks: phone ? 4 : 10, tickangle: 0,
+      gridcolor: GRID, rangeslider: { visible: false }, nticks: dates(byId("candles")), tickangle: 0,
       hoverformat: "%-d %b %Y", type: "date",
       rangebreaks: span > CANDLES_FIT ? [] : [{ bounds: ["sat", "mon"] }],
     },
