@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 HANDSHAKE_SECONDS = 10.0
+ENDING_SECONDS = 10.0
 CERTIFICATE = Path(__file__).with_suffix(".pem")
 """Key and self-signed certificate for localhost and 127.0.0.1; worth nothing outside of tests."""
 
@@ -91,19 +92,29 @@ HANG = Answer(raw=b"", end="hang")
 
 
 class GatewayStub:
-    """The stub, listening from its making to the end of its `with` block."""
+    """The stub, listening from its making to the end of its `with` block.
+
+    Connections are served, closed at once, left hanging, or told some bytes and left hanging. `executed` is
+    the memory of `friendly`, reply by signal id: give it to another stub, and that goes on where this ended.
+    """
 
     def __init__(
-        self, port: int = 0, *, tls: bool = False, on_accept: Literal["serve", "close", "hang"] = "serve"
+        self,
+        port: int = 0,
+        *,
+        tls: bool = False,
+        on_accept: Literal["serve", "close", "hang"] | bytes = "serve",
+        executed: dict[str, bytes] | None = None,
     ) -> None:
+        self.executed: dict[str, bytes] = {} if executed is None else executed
         self.requests: list[Received] = []
         self.connections = 0
         self.on_accept = on_accept
         self.answer: Callable[[Received], Answer] = self.friendly
         self._script: deque[Answer] = deque()
-        self._executed: dict[str, bytes] = {}
         self._ended = threading.Event()
         self._open: dict[int, socket.socket] = {}
+        self._servers: list[threading.Thread] = []
         self._context: ssl.SSLContext | None = None
         if tls:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -141,7 +152,7 @@ class GatewayStub:
 
     def friendly(self, received: Received) -> Answer:
         """Do what a gateway with idempotent execution does."""
-        known = self._executed.get(received.signal_id)
+        known = self.executed.get(received.signal_id)
         if received.method == "GET":
             return Answer.of(404, {"error": "unknown_signal"}) if known is None else Answer(200, known)
         if known is not None:
@@ -153,15 +164,18 @@ class GatewayStub:
         asked = received.json
         report = {
             "status": "filled",
-            "orderId": f"order-{len(self._executed) + 1}",
+            "orderId": f"order-{len(self.executed) + 1}",
             "filledQuantity": asked["quantity"],
             "filledPrice": asked["price"],
             "balance": 100_000.0,
         }
-        return self._executed.setdefault(received.signal_id, json.dumps(report).encode())
+        return self.executed.setdefault(received.signal_id, json.dumps(report).encode())
 
     def close(self) -> None:
-        """Cut every connection and stop listening; the port can be taken again at once."""
+        """Cut every connection and stop listening; the port can be taken again at once.
+
+        What was being answered is finished first, so that nothing is executed afterwards.
+        """
         self._ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
@@ -169,6 +183,8 @@ class GatewayStub:
         for connection in list(self._open.values()):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        for server in self._servers:
+            server.join(ENDING_SECONDS)
 
     def _accept(self) -> None:
         while not self._ended.is_set():
@@ -178,14 +194,18 @@ class GatewayStub:
                 return
             self.connections += 1
             self._open[self.connections] = connection
-            threading.Thread(
+            server = threading.Thread(
                 target=self._serve, args=(connection, self.connections), name="gateway-stub", daemon=True
-            ).start()
+            )
+            self._servers.append(server)
+            server.start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         # Whatever the client does to its connection is its right; the tests look at what it sent.
         with contextlib.suppress(OSError, ValueError):
-            if self.on_accept == "hang":
+            if isinstance(self.on_accept, bytes):
+                connection.sendall(self.on_accept)
+            if self.on_accept not in {"serve", "close"}:
                 self._ended.wait()
             elif self.on_accept == "serve":
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -226,7 +246,7 @@ class GatewayStub:
 
 
 def _read(stream: Any, connection: int) -> Received | None:
-    """Read one request; None when the client has left."""
+    """Read one request; None when the connection ended before it did."""
     line = stream.readline()
     if not line:
         return None
@@ -236,5 +256,8 @@ def _read(stream: Any, connection: int) -> Received | None:
     while (line := stream.readline()) not in {b"\r\n", b"\n", b""}:
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
-    body = stream.read(int(headers.get("content-length", 0)))
+    length = int(headers.get("content-length", 0))
+    body = stream.read(length)
+    if len(body) < length:
+        return None
     return Received(method, path, headers, body, at, connection)
