@@ -36,17 +36,18 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 class Delivery:
     """The state of a signal between two requests.
 
-    `uncertain` is true while a request may have been executed without our knowing; `reads_back` while the
-    next request is to ask about that. `refusal` is set on a signal that is not to be sent any more.
+    `uncertain` is true while a request may have been executed without our knowing, from the beginning where
+    the signal was found again after a crash; `reads_back` while the next request is to ask about that.
+    `refusal` is set on a signal that is not to be sent any more; one that is uncertain is still asked about.
     """
 
     __slots__ = ("attempts", "entry", "failures", "reads_back", "reason", "refusal", "uncertain")
 
     def __init__(self, entry: OutboxEntry) -> None:
         self.entry = entry
-        self.attempts = 0
+        self.attempts = entry.attempts
         self.failures = 0
-        self.uncertain = False
+        self.uncertain = entry.ask_until is not None
         self.reads_back = False
         self.refusal: str | None = None
         self.reason: str | None = None
@@ -56,11 +57,24 @@ class Delivery:
         """The session whose signals keep their order."""
         return self.entry.signal.session_key
 
+    @property
+    def gives_up_at(self) -> float:
+        """When the signal ends whatever is known of it by then, in monotonic seconds."""
+        entry = self.entry
+        return entry.ask_until if self.uncertain and entry.ask_until is not None else entry.expires_at
+
+    def prepare(self, now: float) -> None:
+        """Have the next request ask where sending again is out of the question: too old, or refused."""
+        if self.uncertain and (self.refusal is not None or now >= self.entry.expires_at):
+            self.reads_back = True
+
     def ending(self, now: float) -> Outcome | None:
-        """Return the outcome of a signal that is refused or whose time to live is over, else None."""
-        if self.refusal is not None:
+        """Return the outcome of a signal that is settled or refused or whose time is over, else None."""
+        if self.entry.settled is not None:
+            return self.entry.settled
+        if self.refusal is not None and not self.uncertain:
             return self._failed("refused", self.refusal, now)
-        if now < self.entry.expires_at:
+        if now < self.gives_up_at:
             return None
         return self._failed("unknown" if self.uncertain else "expired", self.reason or NOT_SENT_IN_TIME, now)
 

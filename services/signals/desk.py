@@ -10,9 +10,12 @@ from models.execution import ExecutionReport
 from models.signal import Signal, SignalStatus
 from services.signals.courier import Courier, CourierOptions
 from services.signals.gateway_client import GatewayClient, GatewayOptions
-from services.signals.outbox import MemoryOutbox, OutboxEntry
+from services.signals.outbox import Outbox, OutboxEntry
 from services.signals.outcome import Outcome
 from services.telemetry.metrics import SignalMetrics
+
+# Of the time for stopping, what is kept for writing down how signals ended.
+WRITING_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +40,7 @@ class SignalDesk:
         self,
         gateway: GatewayOptions,
         courier: CourierOptions,
-        outbox: MemoryOutbox,
+        outbox: Outbox,
         metrics: SignalMetrics,
     ) -> None:
         self._outbox = outbox
@@ -49,6 +52,7 @@ class SignalDesk:
     def start(self, sessions: Sessions) -> None:
         """Begin to deliver; `sessions` hear of every end."""
         self._sessions = sessions
+        self._outbox.start()
         self._courier.start()
 
     def submit(self, signal: Signal, received_at: float) -> str | None:
@@ -81,8 +85,10 @@ class SignalDesk:
 
     def stop(self, deadline: float) -> int:
         """Let what is on its way arrive, then stop; return how many signals are left, each of them logged."""
-        self._courier.drain(deadline)
-        left = self._courier.stop(deadline)
+        sent_by = deadline - min(WRITING_SECONDS, (deadline - time.monotonic()) / 2)
+        self._courier.drain(sent_by)
+        left = self._courier.stop(sent_by)
+        self._outbox.stop(deadline)
         for entry in self._outbox.unfinished():
             log.error(
                 "signal_left_behind", session=entry.signal.session_key, signal_id=entry.signal.signal_id

@@ -58,7 +58,9 @@ class Dispatcher:
 
     def accept(self, entry: OutboxEntry) -> None:
         """Queue a signal behind those of its session."""
-        self._lanes.add(Delivery(entry))
+        delivery = Delivery(entry)
+        delivery.reads_back = delivery.uncertain and not self._policy.idempotent
+        self._lanes.add(delivery)
 
     def next(self, now: float) -> Task | None:
         """Give the next thing to do, or None until `next_due`.
@@ -74,8 +76,9 @@ class Dispatcher:
             if (outcome := delivery.ending(now)) is not None:
                 return self._conclude(delivery, outcome)
             if not self._circuit.is_open:
+                delivery.prepare(now)
                 return Request(delivery)
-            self._lanes.park(delivery, delivery.entry.expires_at)
+            self._lanes.park(delivery, delivery.gives_up_at)
         return None
 
     def next_due(self) -> float:
@@ -94,9 +97,9 @@ class Dispatcher:
         if isinstance(following, Outcome):
             return self._conclude(delivery, following)
         if following is None:
-            self._lanes.park(delivery, delivery.entry.expires_at)
+            self._lanes.park(delivery, delivery.gives_up_at)
         else:
-            self._lanes.wait(delivery, min(following, delivery.entry.expires_at))
+            self._lanes.wait(delivery, min(following, delivery.gives_up_at))
         return None
 
     def probed(self, answer: Reply | NotSent | Uncertain, now: float) -> None:

@@ -8,15 +8,14 @@ and gives what it finds unfinished at start to the first `take`.
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Protocol
 
 from msgspec import Struct
 
 from models.signal import Signal, SignalStatus
+from services.signals.bell import Bell
 from services.signals.outcome import Outcome
 
 OUTBOX_FULL = "outbox_full"
@@ -25,16 +24,30 @@ IDS_REMEMBERED = 10_000
 
 
 class OutboxEntry(Struct, frozen=True, kw_only=True):
-    """A recorded signal. `received_at` (when its input event came) and `expires_at` are monotonic seconds."""
+    """A recorded signal. `received_at` (when its input event came) and `expires_at` are monotonic seconds.
+
+    One that is found again at start may have been sent before, after so many `attempts`: until `ask_until`
+    (monotonic seconds) the gateway is asked what became of it. One that is `settled` has its end already,
+    and is not sent.
+    """
 
     signal: Signal
     received_at: float
     expires_at: float
     created_at: datetime
+    attempts: int = 0
+    ask_until: float | None = None
+    settled: Outcome | None = None
 
 
 class Outbox(Protocol):
     """Where signals wait. `put` is for sessions and never blocks; the rest is the courier's."""
+
+    def start(self) -> None:
+        """Begin to give what is recorded. Once in the life of an outbox, before the first `take`."""
+
+    def stop(self, deadline: float) -> None:
+        """Write down what is not yet, and return at `deadline` (monotonic seconds) at the latest."""
 
     def put(self, signal: Signal, received_at: float) -> str | None:
         """Record a signal in answer to an event of that receipt; return why it is refused, or None."""
@@ -82,13 +95,19 @@ class MemoryOutbox:
         self._ttl_seconds = ttl_seconds
         self._clock = clock
         self._arrived: deque[OutboxEntry] = deque()
-        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._bell = Bell()
         self._open: dict[str, OutboxEntry] = {}
         self._sending: set[str] = set()
         self._ended: Counter[SignalStatus] = Counter()
         self._known: set[str] = set()
         self._known_in_order: deque[str] = deque()
         self._lock = Lock()
+
+    def start(self) -> None:
+        """Do nothing: what is put is there."""
+
+    def stop(self, deadline: float) -> None:
+        """Do nothing: there is no place to write to."""
 
     def put(self, signal: Signal, received_at: float) -> str | None:
         """Record a signal; return `outbox_full` or `duplicate_signal` where it is refused, else None."""
@@ -106,19 +125,16 @@ class MemoryOutbox:
                 created_at=datetime.now(UTC),
             )
         )
-        self._tokens.put(None)
+        self._bell.ring()
         return None
 
     def wait(self, seconds: float) -> None:
         """Return at the next `put` or `wake`, or after that time."""
-        with suppress(Empty):
-            self._tokens.get(timeout=seconds)
-            while True:  # one look is enough for all that came before it
-                self._tokens.get_nowait()
+        self._bell.wait(seconds)
 
     def wake(self) -> None:
         """End one `wait`, now or the next."""
-        self._tokens.put(None)
+        self._bell.ring()
 
     def take(self) -> list[OutboxEntry]:
         """Give every entry not given before. For one thread at a time."""
@@ -129,6 +145,11 @@ class MemoryOutbox:
             taken.append(self._arrived.popleft())
         return taken
 
+    def restore(self, entry: OutboxEntry) -> None:
+        """Hold an entry that was found again as one that was taken."""
+        with self._lock:
+            self._open[entry.signal.signal_id] = entry
+
     def sending(self, entry: OutboxEntry, attempt: int) -> None:  # noqa: ARG002 — a durable outbox writes it down
         """Note that a request for the signal begins."""
         with self._lock:
@@ -138,7 +159,7 @@ class MemoryOutbox:
         """Note the end of a signal."""
         with self._lock:
             self._sending.discard(entry.signal.signal_id)
-            del self._open[entry.signal.signal_id]
+            self._open.pop(entry.signal.signal_id, None)
             self._ended[outcome.status] += 1
 
     @property
