@@ -86,7 +86,7 @@ class Position(Struct, frozen=True):
             return replace(self, unanswered=0, ahead=0.0)
         filled = report.filled_quantity if report.executed and report.filled_price is not None else 0.0
         missing = report.quantity - filled
-        ahead = _sum(self.ahead, -_signed(report.action, missing)) if missing else self.ahead
+        ahead = _sum(self.ahead, -_signed(report.action, missing))
         return replace(self, unanswered=unanswered, ahead=ahead)
 
 
