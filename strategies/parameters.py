@@ -48,10 +48,10 @@ class Parameter:
         return value
 
     def _convert(self, name: str, given: object) -> Value:
-        if isinstance(given, bool) or self.kind in {bool, str}:
+        if self.kind in {bool, str}:
             if isinstance(given, bool | str) and isinstance(given, self.kind):
                 return given
-        elif isinstance(given, int | float):
+        elif isinstance(given, int | float) and not isinstance(given, bool):
             value = _finite(given)
             if value is not None and self.kind is float:
                 return value
