@@ -14,7 +14,8 @@ from services.data_consumer import DataConsumer
 from services.dead_letters import DeadLetters
 from services.mailbox import Mailbox
 from services.routing import Router
-from services.session import Session, SessionHost, Turn
+from services.session import Session, SessionHost
+from services.turn import Turn
 from strategies.base_strategy import BaseStrategy
 
 LAST_SYMBOL = "LAST"

@@ -13,8 +13,9 @@ class SessionState(StrEnum):
     """Where a session stands.
 
     PENDING waits for a source that cannot be reached; STARTING runs `on_start`; RUNNING is told of market
-    data; STOPPING waits for `on_stop`. ERROR was given up, HALTED waits for a person because the outcome of
-    an order is unknown; both keep their reason.
+    data; STOPPING waits for `on_stop`. ERROR was given up after errors; HALTED waits for a person because the
+    outcome of an order is unknown, QUARANTINED because a call did not return in time. The three keep their
+    reason.
     """
 
     PENDING = "PENDING"
@@ -24,6 +25,7 @@ class SessionState(StrEnum):
     STOPPED = "STOPPED"
     ERROR = "ERROR"
     HALTED = "HALTED"
+    QUARANTINED = "QUARANTINED"
 
 
 class SessionIdentity(Struct, frozen=True, kw_only=True):

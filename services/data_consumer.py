@@ -7,22 +7,27 @@ two messages. So a strategy never meets two threads, and nothing on this path ta
 """
 
 import time
-from threading import Event, Thread
+from collections.abc import Iterator
+from threading import Event, Thread, get_ident
 
 import structlog
 
-from models.errors import DecodeError
-from models.market_data import MAX_PAYLOAD_BYTES, Bar, Trade
+from models.errors import DecodeError, StrategyTimedOut
+from models.market_data import Bar, Trade
 from services.dead_letters import DeadLetters
 from services.mailbox import Mailbox
 from services.routing import PATTERNS, Route, Router
-from services.session import Turn, deliver_bar, deliver_trade
+from services.session import Session, deliver_bar, deliver_trade
 from services.subscription import Message, Subscription
 from services.telemetry.health import Heartbeat
 from services.telemetry.logs import Throttle
 from services.telemetry.metrics import EventCounters
+from services.turn import Retired, Tenure, Turn
 
 LOG_SECONDS = 10.0
+
+Delivery = tuple[Route, Bar | Trade, Iterator[Session]]
+"""An event on its way: its route, and the sessions that were not told yet."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,20 +53,31 @@ class DataConsumer:
         self._throttle = Throttle(LOG_SECONDS)
         self._stop = Event()
         self._subscription = Subscription(redis_url, PATTERNS, self)
-        self._thread = Thread(target=self._run, name="data-consumer", daemon=True)
+        self._batches = self._subscription.batches(self._stop)
+        self._messages: Iterator[Message] = iter(())
+        self._delivery: Delivery | None = None
+        self._thread: Thread | None = None
         mailbox.wake = self._subscription.wake
 
     def start(self) -> None:
         """Begin to read."""
         self.heartbeat.beat()
+        self.take_over()
+
+    def take_over(self) -> None:
+        """Start a thread that goes on where the last one is: with the next session of the event at hand."""
+        tenure = Tenure()
+        self._turn.session, self._turn.tenure = None, tenure
+        self._thread = Thread(target=self._run, args=(tenure,), name="data-consumer", daemon=True)
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
         """End the thread; false when it did not end within `timeout` seconds."""
         self._stop.set()
         self._subscription.wake()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def on_subscribed(self, silent_seconds: float | None) -> None:
@@ -77,35 +93,48 @@ class DataConsumer:
         self.subscribed = False
         log.warning("market_data_lost", reason=reason)
 
-    def _run(self) -> None:
-        for batch in self._subscription.batches(self._stop):
-            self.heartbeat.beat()
-            self._turn.received_at = time.monotonic()
-            self._consume(batch)
-        self._mailbox.deliver()
+    def _run(self, tenure: Tenure) -> None:
+        tenure.thread = get_ident()
+        try:
+            self._read()
+            self._mailbox.deliver()
+        except Retired:
+            log.warning("stuck_thread_came_back")
+            return
         self._subscription.close()
 
-    def _consume(self, batch: list[Message]) -> None:
+    def _read(self) -> None:
+        if self._delivery is not None:
+            self._deliver(self._delivery)
+        self._consume()
+        for batch in self._batches:
+            self.heartbeat.beat()
+            self._turn.received_at = time.monotonic()
+            self._messages = iter(batch)
+            self._consume()
+
+    def _consume(self) -> None:
+        """Deal with the messages at hand. A letter waits for the message before it, never the other way."""
         router, letters = self._router, self._mailbox.letters
         unrouted = 0
-        for _, _, channel, payload in batch:
-            if letters:
-                self._mailbox.deliver()
+        if letters:
+            self._mailbox.deliver()
+        for _, _, channel, payload in self._messages:
             route = router.table.get(channel)
             if route is None:
                 unrouted += 1
                 continue
             try:
-                if route.carries_bars:
-                    self._deliver_bar(route, payload)
-                else:
-                    self._deliver_trade(route, payload)
+                event = self._bar(route, payload) if route.carries_bars else self._trade(route, payload)
             except DecodeError as error:
                 self._refuse(channel.decode(), payload, error)
+                continue
+            if event is not None:
+                self._deliver((route, event, iter(route.sessions)))
+            if letters:
+                self._mailbox.deliver()
         if unrouted:
             self.counters.dropped["no_session"] += unrouted
-        if letters:
-            self._mailbox.deliver()
 
     def _refuse(self, channel: str, payload: bytes, error: DecodeError) -> None:
         self.counters.rejected[error.reason] += 1
@@ -119,41 +148,52 @@ class DataConsumer:
             detail=error.detail,
         )
 
-    def _deliver_bar(self, route: Route, payload: bytes) -> None:
-        feed, counters = route.feed, self.counters
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
-        bar = Bar.decode(payload)
+    def _bar(self, route: Route, payload: bytes) -> Bar | None:
+        """Read a bar; None for one that is not newer than the last of its timeframe. Raises DecodeError."""
+        bar, feed = Bar.decode(payload), route.feed
         if bar.symbol != feed.symbol:
             raise DecodeError("symbol_mismatch", f"a bar of {bar.symbol!r} on the channel of {feed.symbol!r}")
         last = feed.last_bars.get(bar.timeframe)
         if last is not None and bar.timestamp <= last:
-            counters.dropped["duplicate"] += 1
-            return
+            self.counters.dropped["duplicate"] += 1
+            return None
         feed.last_bars[bar.timeframe] = bar.timestamp
         feed.last_price = bar.close
-        started = time.monotonic()
-        feed.heard_at = started
-        deliver_bar(route.sessions, bar, self._turn)
-        told = len(route.sessions)
-        counters.handler_seconds.observe((time.monotonic() - started) / told, told)
-        counters.bars_delivered += 1
-        counters.bar_calls += told
+        return bar
 
-    def _deliver_trade(self, route: Route, payload: bytes) -> None:
-        feed, counters = route.feed, self.counters
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise DecodeError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
-        trade = Trade.decode(payload)
+    def _trade(self, route: Route, payload: bytes) -> Trade:
+        """Read a trade. Raises DecodeError."""
+        trade, feed = Trade.decode(payload), route.feed
         if trade.symbol != feed.symbol:
             raise DecodeError(
                 "symbol_mismatch", f"a trade of {trade.symbol!r} on the channel of {feed.symbol!r}"
             )
         feed.last_price = trade.price
-        started = time.monotonic()
-        feed.heard_at = started
-        deliver_trade(route.sessions, trade, self._turn)
-        told = len(route.sessions)
+        return trade
+
+    def _deliver(self, delivery: Delivery) -> None:
+        """Tell every session that was not told yet; survives interruptions, and the loss of the thread."""
+        self._delivery = delivery
+        route, event, waiting = delivery
+        counters, started = self.counters, time.monotonic()
+        route.feed.heard_at = started
+        while True:
+            try:
+                if isinstance(event, Bar):
+                    deliver_bar(waiting, event, self._turn)
+                else:
+                    deliver_trade(waiting, event, self._turn)
+                told = len(
+                    route.sessions
+                )  # a call, so that an interruption that came too late is raised here
+            except StrategyTimedOut:
+                continue
+            break
+        self._delivery = None
         counters.handler_seconds.observe((time.monotonic() - started) / told, told)
-        counters.trades_delivered += 1
-        counters.trade_calls += told
+        if isinstance(event, Bar):
+            counters.bars_delivered += 1
+            counters.bar_calls += told
+        else:
+            counters.trades_delivered += 1
+            counters.trade_calls += told

@@ -4,26 +4,30 @@ A running session is called by the data thread alone, so that authors never meet
 needs a lock. `on_start` is called by whoever starts the session, before any market data is routed to it.
 """
 
+import time
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from models.errors import StrategyError
+from models.errors import StrategyError, StrategyRejected, StrategyTimedOut
 from models.execution import ExecutionReport
 from models.gap import Gap
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal, derive_signal_id
 from services.telemetry.logs import Throttle
+from services.turn import Retired, Turn
 from strategies.base_strategy import BaseStrategy
 
 LOG_SECONDS = 1.0
 
-InputEvent = Bar | Trade | ExecutionReport | Gap | Lifecycle
+# A session that ended so sends nothing any more.
+ENDED = {SessionState.ERROR, SessionState.HALTED, SessionState.QUARANTINED}
 
 log = structlog.get_logger(__name__)
 throttle = Throttle(LOG_SECONDS)
@@ -36,7 +40,8 @@ class SessionHost:
     `submit` takes a signal and the receipt of its event (monotonic seconds); it returns why it is refused, or
     None. `post` has the data thread call `session.handle(event)` soon. `unroute` takes a session out of the
     routing table; after `max_errors` in a row it is given up. `count_error` counts a failed call by the
-    strategy's name. `changed` tells that the session with this key is in another state.
+    strategy's name. `changed` tells that the session with this key is in another state. A call
+    may take `deadline_ms`; a class may ask for more, up to `deadline_max_ms`.
     """
 
     submit: Callable[[Signal, float], str | None]
@@ -45,17 +50,8 @@ class SessionHost:
     count_error: Callable[[str], None]
     changed: Callable[[str], None]
     max_errors: int
-
-
-class Turn:
-    """Who is being called with which event, by one thread; `received_at` is in monotonic seconds."""
-
-    __slots__ = ("event", "received_at", "session")
-
-    def __init__(self) -> None:
-        self.session: Session | None = None
-        self.event: InputEvent | None = None
-        self.received_at = 0.0
+    deadline_ms: int = 250
+    deadline_max_ms: int = 5000
 
 
 class Session:
@@ -69,6 +65,7 @@ class Session:
         "_ordinal",
         "_turn",
         "bars",
+        "deadline",
         "events_at_error",
         "identity",
         "on_bar",
@@ -86,6 +83,8 @@ class Session:
         self.strategy = strategy
         self.state = SessionState.STARTING
         self.reason: str | None = None
+        asked_ms = type(strategy).deadline_ms or host.deadline_ms
+        self.deadline = min(asked_ms, host.deadline_max_ms) / 1000
         self.bars = self.trades = self.signals = 0
         self.outcomes: Counter[str] = Counter()
         self.on_bar: Callable[[Bar], None] = strategy.on_bar
@@ -112,19 +111,25 @@ class Session:
 
     def handle(self, event: ExecutionReport | Gap | Lifecycle) -> None:
         """Call the handler of an event that is no market data, containing whatever it raises."""
-        self._turn.session, self._turn.event = self, event
+        turn = self._turn
+        tenure = turn.tenure
+        turn.session, turn.event = self, event
         try:
-            if isinstance(event, ExecutionReport):
-                self._answered(event)
-            elif isinstance(event, Gap):
-                self.strategy.on_gap(event)
-            else:
-                self._stopped()
+            self._call_handler(event)
+            time.monotonic()  # a call, so that an interruption that came too late is raised here
         except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
+            if tenure.retired:
+                raise Retired from None
+            turn.session = None  # before any call: what comes now must not be interrupted
             self.failed(error)
+        if tenure.retired:
+            raise Retired
+        turn.session = None
 
     def emit(self, decision: Decision) -> str:
         """Give a checked decision its identity and send it on its way; return the signal's id."""
+        if self.state in ENDED:
+            raise StrategyRejected(f"the session is {self.state}: {self.reason}")
         signal = self._identify(decision)
         self.signals += 1
         self._open_signals.add(signal.signal_id)
@@ -143,7 +148,7 @@ class Session:
         return signal.signal_id
 
     def failed(self, error: BaseException) -> None:
-        """Contain an error of the strategy; give it up after too many in a row."""
+        """Contain an error of the strategy; give it up after too many in a row, or one call too long."""
         events = self.bars + self.trades
         in_a_row = events == self.events_at_error and self._errors_in_a_row > 0
         self._errors_in_a_row = self._errors_in_a_row + 1 if in_a_row else 1
@@ -157,7 +162,9 @@ class Session:
             in_a_row=self._errors_in_a_row,
             exc_info=error,
         )
-        if self._errors_in_a_row >= self._host.max_errors:
+        if isinstance(error, StrategyTimedOut):
+            self.end(SessionState.QUARANTINED, f"a call took longer than {self.deadline:g} s, {where(error)}")
+        elif self._errors_in_a_row >= self._host.max_errors:
             self.end(
                 SessionState.ERROR, f"{self._errors_in_a_row} errors in a row, the last: {explain(error)}"
             )
@@ -214,37 +221,69 @@ class Session:
         self.outcomes["executed" if report.executed else report.status] += 1
         self.strategy.apply_report(report)
 
+    def _call_handler(self, event: ExecutionReport | Gap | Lifecycle) -> None:
+        if isinstance(event, ExecutionReport):
+            self._answered(event)
+        elif isinstance(event, Gap):
+            self.strategy.on_gap(event)
+        else:
+            self._stopped()
+
     def _stopped(self) -> None:
-        if self.state is SessionState.STOPPED:
-            return
+        if self.state in {SessionState.STOPPED, SessionState.QUARANTINED}:
+            return  # a quarantined strategy may still be running somewhere
         self.state = SessionState.STOPPED
         self.strategy.on_stop()
 
 
-def deliver_bar(sessions: Iterable[Session], bar: Bar, turn: Turn) -> None:
-    """Call `on_bar` of every session, containing what each raises. The hottest loop of the worker."""
+def deliver_bar(sessions: Iterator[Session], bar: Bar, turn: Turn) -> None:
+    """Call `on_bar` of every session, containing what each raises. The hottest loop of the worker.
+
+    May be called again with the same iterator after an interruption: it goes on with the next session.
+    Raises Retired in a thread whose place another one took meanwhile.
+    """
+    tenure = turn.tenure
     turn.event = bar
     for session in sessions:
         turn.session = session
         try:
             session.on_bar(bar)
         except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
+            if tenure.retired:
+                raise Retired from None
+            turn.session = None  # before any call: what comes now must not be interrupted
             session.failed(error)
         else:
+            if tenure.retired:
+                raise Retired
             session.bars += 1
+    turn.session = None
 
 
-def deliver_trade(sessions: Iterable[Session], trade: Trade, turn: Turn) -> None:
-    """Call `on_trade` of every session, containing what each raises."""
+def deliver_trade(sessions: Iterator[Session], trade: Trade, turn: Turn) -> None:
+    """Call `on_trade` of every session, as `deliver_bar` does."""
+    tenure = turn.tenure
     turn.event = trade
     for session in sessions:
         turn.session = session
         try:
             session.on_trade(trade)
         except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
+            if tenure.retired:
+                raise Retired from None
+            turn.session = None  # before any call: what comes now must not be interrupted
             session.failed(error)
         else:
+            if tenure.retired:
+                raise Retired
             session.trades += 1
+    turn.session = None
+
+
+def where(error: BaseException) -> str:
+    """Say where an author's code was when an error struck it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"in {frames[-1].name}, line {frames[-1].lineno}" if frames else "in C"
 
 
 def explain(error: BaseException) -> str:

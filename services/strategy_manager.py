@@ -17,8 +17,9 @@ from models.execution import ExecutionReport
 from models.market_data import ControlEvent
 from models.session import AssetType, Lifecycle, SessionIdentity, SessionRecord, SessionState
 from services.routing import Router
-from services.session import Session, SessionHost, Turn, describe_identity, explain
+from services.session import Session, SessionHost, describe_identity, explain
 from services.strategy_source import StrategySource, default_strategy_id
+from services.turn import Turn
 
 log = structlog.get_logger(__name__)
 

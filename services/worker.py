@@ -20,7 +20,7 @@ from services.dead_letters import DeadLetters
 from services.mailbox import Mailbox
 from services.reconciliation import Reconciler
 from services.routing import Router
-from services.session import SessionHost, Turn
+from services.session import SessionHost
 from services.session_registry import SessionRegistry
 from services.session_table import SessionTable
 from services.signals.courier import CourierOptions
@@ -30,9 +30,11 @@ from services.signals.outbox import MemoryOutbox
 from services.stop_signal import StopSignal
 from services.strategy_manager import StrategyManager
 from services.strategy_source import StrategySource
+from services.supervisor import Supervisor
 from services.telemetry.health import Conditions, Health, Readiness
 from services.telemetry.http_server import TelemetryServer
 from services.telemetry.metrics import MetricSources, SignalMetrics, WorkerCollector, make_registry
+from services.turn import Turn
 from strategies.registry import StrategyRegistry
 
 BEAT_LIMIT_SECONDS = 5.0
@@ -58,6 +60,7 @@ class Worker:
         turn = Turn()
         self._manager = StrategyManager(self._source(), self._router, self._host(), turn)
         self._data = DataConsumer(settings.redis_url, turn, self._router, self._mailbox, self._dead_letters)
+        self._supervisor = Supervisor(turn, self._data.take_over, settings.handler_deadline_ms / 1000)
         table = SessionTable(self._database) if self._database else None
         self._reconciler = Reconciler(self._manager, self._session_registry, table)
         self._control = ControlListener(
@@ -85,6 +88,7 @@ class Worker:
             self._database_check.start()
         self._desk.start(self._manager)
         self._session_registry.start(self._manager.sessions)
+        self._supervisor.start()
         self._data.start()
         self._control.start()
         log.info("worker_started", **self._settings.describe())
@@ -111,6 +115,7 @@ class Worker:
         told = self._mailbox.flush(_left(_halfway(deadline)))
         unsent = self._desk.stop(_halfway(deadline))
         self._data.stop(_left(deadline))
+        self._supervisor.stop(_left(deadline))
         self._dead_letters.stop(_left(deadline))
         if self._database_check is not None:
             self._database_check.stop(_left(deadline))
@@ -168,6 +173,8 @@ class Worker:
             count_error=self._count_error,
             changed=self._session_registry.changed,
             max_errors=self._settings.max_handler_errors,
+            deadline_ms=self._settings.handler_deadline_ms,
+            deadline_max_ms=self._settings.handler_deadline_max_ms,
         )
 
     def _count_error(self, strategy: str) -> None:

@@ -9,7 +9,8 @@ from models.execution import ExecutionReport
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
 from models.signal import Signal
-from services.session import Session, SessionHost, Turn, deliver_bar, deliver_trade
+from services.session import Session, SessionHost, deliver_bar, deliver_trade
+from services.turn import Turn
 from strategies.base_strategy import BaseStrategy
 
 NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
@@ -87,7 +88,7 @@ class World:
         return self.refusal
 
     def bar(self, minute: int) -> None:
-        deliver_bar((self.session,), bar(minute), self.turn)
+        deliver_bar(iter((self.session,)), bar(minute), self.turn)
 
     def ids(self) -> list[str]:
         return [signal.signal_id for signal in self.signals]
@@ -132,7 +133,7 @@ def test_equal_trades_of_one_instant_give_signals_with_ids_of_their_own() -> Non
     world = World()
     world.strategy.script = [1, 1]
     for _ in range(2):
-        deliver_trade((world.session,), Trade("AAPL", 100.0, 5.0, NOON), world.turn)
+        deliver_trade(iter((world.session,)), Trade("AAPL", 100.0, 5.0, NOON), world.turn)
     assert len(set(world.ids())) == 2
 
 
@@ -189,7 +190,7 @@ def test_a_refused_signal_comes_back_as_a_report_and_holds_nothing() -> None:
 def test_whatever_a_strategy_raises_stays_with_it(error: BaseException) -> None:
     world, other = World(), World(session_id="s2")
     world.strategy.script = [error]
-    deliver_bar((world.session, other.session), bar(0), world.turn)
+    deliver_bar(iter((world.session, other.session)), bar(0), world.turn)
     assert other.session.bars == 1
     assert world.session.state is SessionState.RUNNING
     assert world.errors == ["scripted"]

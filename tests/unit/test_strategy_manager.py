@@ -12,9 +12,10 @@ from models.gap import Gap
 from models.market_data import Bar, ControlEvent, Trade
 from models.session import Lifecycle
 from services.routing import Router, sessions_of
-from services.session import Session, SessionHost, Turn
+from services.session import Session, SessionHost
 from services.strategy_manager import StrategyManager
 from services.strategy_source import StrategyRecipe, default_strategy_id
+from services.turn import Turn
 from strategies.base_strategy import BaseStrategy
 from tests.control_model import Event, expected_sessions
 

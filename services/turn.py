@@ -1,0 +1,43 @@
+"""Whose turn it is: which session a thread is calling, with which event, and whether the thread still may."""
+
+from typing import TYPE_CHECKING
+
+from models.execution import ExecutionReport
+from models.gap import Gap
+from models.market_data import Bar, Trade
+from models.session import Lifecycle
+
+if TYPE_CHECKING:
+    from services.session import Session
+
+InputEvent = Bar | Trade | ExecutionReport | Gap | Lifecycle
+
+
+class Retired(BaseException):
+    """Ends a thread that came back from a handler after another one had taken its place."""
+
+
+class Tenure:
+    """One thread's right to call strategies. `thread` is its identifier once it runs."""
+
+    __slots__ = ("retired", "thread")
+
+    def __init__(self) -> None:
+        self.thread = 0
+        self.retired = False
+
+
+class Turn:
+    """Which session is being called with which event; no session while nobody's code runs.
+
+    Written by the thread that calls, read by the supervisor. `received_at` is when the event came, in
+    monotonic seconds.
+    """
+
+    __slots__ = ("event", "received_at", "session", "tenure")
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.event: InputEvent | None = None
+        self.received_at = 0.0
+        self.tenure = Tenure()
