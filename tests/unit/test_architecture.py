@@ -15,6 +15,7 @@ READS_THE_ENVIRONMENT = {
     "services/embedded/launcher.py": "passes the loader's variables on to the interpreter that it starts",
 }
 MAY_SLEEP = {
+    "tests/integration/test_isolation.py": "its strategies hang on purpose, as an author's may",
     "tests/support.py": "eventually() polls, and a test has nobody else to stop it",
 }
 RUN_BY_PATH = {
