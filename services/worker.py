@@ -26,7 +26,8 @@ from services.session_table import SessionTable
 from services.signals.courier import CourierOptions
 from services.signals.desk import SignalDesk
 from services.signals.gateway_client import GatewayOptions
-from services.signals.outbox import MemoryOutbox
+from services.signals.outbox import MemoryOutbox, Outbox
+from services.signals.postgres_outbox import PostgresOutbox
 from services.stop_signal import StopSignal
 from services.strategy_manager import StrategyManager
 from services.strategy_source import StrategySource
@@ -153,9 +154,15 @@ class Worker:
                 hmac_secret=_reveal(settings.gateway_hmac_secret),
             ),
             CourierOptions(threads=settings.gateway_threads, idempotent=settings.gateway_idempotent),
-            MemoryOutbox(settings.outbox_size, settings.signal_ttl_seconds),
+            self._make_outbox(),
             SignalMetrics(self._registry),
         )
+
+    def _make_outbox(self) -> Outbox:
+        size, ttl = self._settings.outbox_size, self._settings.signal_ttl_seconds
+        if self._settings.database_url is None:
+            return MemoryOutbox(size, ttl)
+        return PostgresOutbox(Database(self._settings.database_url, size=1), size, ttl)
 
     def _source(self) -> StrategySource:
         strategies = StrategyRegistry()

@@ -1,0 +1,145 @@
+"""The table `signals`: its statements, and the claim of one run of the worker on its rows.
+
+Every statement commits itself: one round trip, not three. So a lost connection leaves it open whether the
+statement was carried out, and every one of them can be given again.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from services.db_client import Cursor, Database
+from services.signals.outbox import OutboxEntry
+from services.signals.signal_rows import FoundRow, Mark, as_json, new_row, without_nul
+
+CLAIM = "SELECT pg_try_advisory_lock(%s)"
+RECORD = """
+    INSERT INTO signals (signal_id, session_key, session_id, strategy_id, symbol, action, price, quantity,
+                         confidence, metadata, body, created_at, worker)
+    SELECT signal_id, session_key, session_id, strategy_id, symbol, action, price, quantity,
+           confidence, body -> 'metadata', body, created_at, %s
+    FROM json_to_recordset(%s) AS given (
+        signal_id text, session_key text, session_id text, strategy_id text, symbol text, action text,
+        price numeric, quantity numeric, confidence double precision, body json, created_at timestamptz)
+    ON CONFLICT (signal_id) DO NOTHING
+    RETURNING signal_id
+"""
+MARK = """
+    UPDATE signals
+    SET status = given.status, reason = given.reason, attempts = greatest(signals.attempts, given.attempts),
+        sent_at = coalesce(signals.sent_at, given.sent_at), finished_at = given.finished_at,
+        report = given.report
+    FROM json_to_recordset(%s) AS given (
+        signal_id text, status text, reason text, attempts integer, sent_at timestamptz,
+        finished_at timestamptz, report jsonb)
+    WHERE signals.signal_id = given.signal_id AND signals.status IN ('pending', 'sending')
+"""
+FIND = "SELECT * FROM signals WHERE signal_id = ANY(%s)"
+OWN = "SELECT * FROM signals WHERE worker = %s AND status IN ('pending', 'sending') ORDER BY number"
+# The lock is only tried, and given back at once. MATERIALIZED: once per run, not once per row.
+ABANDONED = """
+    WITH others AS MATERIALIZED (
+        SELECT DISTINCT worker FROM signals WHERE status IN ('pending', 'sending') AND worker <> %s)
+    SELECT worker FROM others WHERE pg_try_advisory_xact_lock(worker)
+"""
+ADOPT = """
+    WITH adopted AS (
+        UPDATE signals SET worker = %s
+        WHERE worker = ANY(%s) AND status IN ('pending', 'sending') RETURNING *)
+    SELECT * FROM adopted ORDER BY number
+"""
+
+
+class SignalTable:
+    """The rows that one run of a worker writes. For one thread; `database` is its own, of one connection.
+
+    While the connection stands it holds the advisory lock of `worker`, so that others see that this run
+    lives. Methods raise StorageUnavailable, which leaves open whether the statement was carried out,
+    StorageConflict when it surely was not, and ConfigError where the table is missing.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.worker = secrets.randbits(62)
+        self.connections = 0
+        self._database = database
+        self._backend = 0
+
+    def record(self, entries: Iterable[OutboxEntry]) -> set[str]:
+        """Write entries that have no row yet; return the ids of those written now.
+
+        Raises Refused, too, for a signal that cannot be put into JSON.
+        """
+        rows = as_json([new_row(entry) for entry in entries])
+        with self._statement() as cursor:
+            cursor.execute(RECORD, (self.worker, rows))
+            return {signal_id for (signal_id,) in cursor.fetchall()}
+
+    def mark(self, marks: list[Mark]) -> None:
+        """Write what became of signals. What has its final status keeps it."""
+        with self._statement() as cursor:
+            cursor.execute(MARK, (without_nul(as_json(marks)),))
+
+    def find(self, signal_ids: list[str]) -> dict[str, FoundRow]:
+        """Return the rows of signals, by their ids."""
+        with self._statement() as cursor:
+            cursor.execute(FIND, (signal_ids,))
+            return {row.signal_id: row for row in _found(cursor)}
+
+    def own(self) -> list[FoundRow]:
+        """Return the unfinished rows of this run, in the order of their decisions."""
+        with self._statement() as cursor:
+            cursor.execute(OWN, (self.worker,))
+            return _found(cursor)
+
+    def abandoned(self) -> set[int]:
+        """Return the runs that have unfinished rows and no longer hold their lock."""
+        with self._statement() as cursor:
+            cursor.execute(ABANDONED, (self.worker,))
+            return {worker for (worker,) in cursor.fetchall()}
+
+    def adopt(self, workers: set[int]) -> list[FoundRow]:
+        """Make the unfinished rows of other runs those of this one; return them, in order."""
+        with self._statement() as cursor:
+            cursor.execute(ADOPT, (self.worker, list(workers)))
+            return _found(cursor)
+
+    def touch(self) -> None:
+        """Keep the connection warm, and find out if it is not there any more."""
+        with self._statement() as cursor:
+            cursor.execute("SELECT 1")
+
+    def close(self) -> None:
+        """Give up the claim."""
+        self._database.close()
+
+    @contextmanager
+    def _statement(self) -> Iterator[Cursor]:
+        """Give a cursor for one statement that commits itself."""
+        with self._database.transaction() as cursor:
+            connection = cursor.connection
+            connection.autocommit = True
+            try:
+                self._claim(cursor)
+                yield cursor
+            finally:
+                if not connection.closed:
+                    connection.autocommit = False
+
+    def _claim(self, cursor: Cursor) -> None:
+        """Lock this run's number on a connection that has not locked it yet.
+
+        It may not be had at once: after a cut in the network the server may still believe in the connection
+        before, whose lock says the same to the others.
+        """
+        backend = cursor.connection.info.backend_pid
+        if backend != self._backend:
+            self.connections += 1
+            cursor.execute(CLAIM, (self.worker,))
+            if cursor.fetchone() == (True,):
+                self._backend = backend
+
+
+def _found(cursor: Cursor) -> list[FoundRow]:
+    names = [column.name for column in cursor.description or ()]
+    rows = (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+    return [FoundRow(**{name: row[name] for name in FoundRow.__struct_fields__}) for row in rows]
