@@ -12,13 +12,14 @@ from typing import Any
 
 import structlog
 
-from models.errors import StorageUnavailable, StrategyError
+from models.errors import StorageUnavailable, StrategyError, StrategyTimedOut
 from models.execution import ExecutionReport
 from models.market_data import ControlEvent
 from models.session import AssetType, Lifecycle, SessionIdentity, SessionRecord, SessionState
 from services.routing import Router
 from services.session import Session, SessionHost, describe_identity, explain
-from services.strategy_source import StrategySource, default_strategy_id
+from services.starter import Starter
+from services.strategy_source import StrategyRecipe, StrategySource, default_strategy_id
 from services.turn import Turn
 
 log = structlog.get_logger(__name__)
@@ -45,7 +46,8 @@ class StrategyManager:
         self._router = router
         self._host = host
         self._data_turn = data_turn
-        self._start_turn = Turn()
+        self._starter = Starter(host.deadline_max_ms / 1000)
+        self._starting: Session | None = None
         self._lock = Lock()
         self._sessions: dict[str, Session | WaitingSession] = {}
 
@@ -155,17 +157,20 @@ class StrategyManager:
 
     def _build(self, waiting: WaitingSession) -> str:
         identity = waiting.identity
+        self._starting = None
         try:
             recipe = self._source.find(identity.strategy_id, identity.symbol)
-            strategy = recipe.build(identity.strategy_id, identity.symbol, identity.session_id)
-            session = Session(identity, strategy, self._host)
-            session.start(self._start_turn)
+            session = self._starter.run(lambda: self._start(identity, recipe))
         except StorageUnavailable as error:
             waiting.state, waiting.reason = SessionState.PENDING, explain(error)
             log.warning("session_pending", session=identity.key, reason=waiting.reason)
             return "pending"
         except BaseException as error:  # an author's code: even SystemExit stays in it
-            waiting.state, waiting.reason = SessionState.ERROR, explain(error)
+            timed_out = isinstance(error, StrategyTimedOut)
+            waiting.state = SessionState.QUARANTINED if timed_out else SessionState.ERROR
+            waiting.reason = explain(error)
+            if self._starting is not None:
+                self._starting.state = waiting.state  # where it still runs, its signals are refused
             unexpected = None if isinstance(error, StrategyError) else error
             log.error(  # noqa: TRY400 — no traceback for what its author is told in a sentence
                 "session_not_started", session=identity.key, reason=waiting.reason, exc_info=unexpected
@@ -179,6 +184,13 @@ class StrategyManager:
             "session_started", session=identity.key, strategy=identity.strategy_id, symbol=identity.symbol
         )
         return "started"
+
+    def _start(self, identity: SessionIdentity, recipe: StrategyRecipe) -> Session:
+        """Make the strategy and call its `on_start`. On the starter's thread: both are an author's code."""
+        strategy = recipe.build(identity.strategy_id, identity.symbol, identity.session_id)
+        session = self._starting = Session(identity, strategy, self._host)
+        session.start(Turn())
+        return session
 
     def _stop(self, chosen: Callable[[SessionIdentity], bool]) -> int:
         with self._lock:

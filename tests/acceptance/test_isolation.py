@@ -1,0 +1,56 @@
+"""Strategies that hang, in a real worker: each handler under its deadline, and the way back."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import StartWorker
+from tests.support import eventually
+
+HANGING = """
+import time
+from strategies.base_strategy import BaseStrategy
+
+class Hanging(BaseStrategy):
+    name = "hanging"
+
+    def {handler}(self, *_):
+        {hang}
+{others}
+"""
+OTHERS = {"on_bar": "    def on_bar(self, bar): pass", "on_trade": "    def on_trade(self, trade): pass"}
+
+
+def write_strategy(folder: Path, handler: str, hang: str) -> None:
+    others = "\n".join(code for name, code in OTHERS.items() if name != handler)
+    (folder / "hanging.py").write_text(HANGING.format(handler=handler, hang=hang, others=others))
+
+
+@pytest.mark.parametrize("hang", ["while True: pass", "time.sleep(3600)"])
+@pytest.mark.parametrize("handler", ["__init__", "on_start", "on_bar"])
+def test_a_handler_that_never_ends_is_quarantined_and_the_worker_goes_on(
+    start_worker: StartWorker, tmp_path: Path, handler: str, hang: str
+) -> None:
+    write_strategy(tmp_path, handler, hang)
+    worker = start_worker(STRATEGIES_PATH=str(tmp_path), HANDLER_DEADLINE_MAX_MS="500")
+    worker.control("subscribe", "AAPL", "hanging", "s1")
+    eventually(lambda: worker.sessions().get("s1"))
+    worker.subscribe("AAPL", "mock", "s2")
+    for minute in range(10):
+        worker.bar("AAPL", minute)
+    eventually(lambda: worker.sessions()["s1"]["state"] == "QUARANTINED")
+    assert "longer than" in worker.sessions()["s1"]["reason"]
+    eventually(lambda: worker.sessions()["s2"]["bars"] == 10)
+    assert worker.get("/health").status_code == 200
+
+
+def test_an_on_stop_that_hangs_does_not_hold_up_the_end_of_the_worker(
+    start_worker: StartWorker, tmp_path: Path
+) -> None:
+    write_strategy(tmp_path, "on_stop", "time.sleep(3600)")
+    worker = start_worker(STRATEGIES_PATH=str(tmp_path))
+    worker.subscribe("AAPL", "hanging", "s1")
+    worker.subscribe("AAPL", "mock", "s2")
+    worker.process.terminate()
+    assert worker.process.wait(20) == 0
+    assert '"every_on_stop_returned": true' in worker.process.output
