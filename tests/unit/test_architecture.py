@@ -16,6 +16,7 @@ READS_THE_ENVIRONMENT = {
 }
 MAY_SLEEP = {
     "tests/integration/test_isolation.py": "its strategies hang on purpose, as an author's may",
+    "tests/unit/test_starter.py": "a start that takes its time is what it measures",
     "tests/support.py": "eventually() polls, and a test has nobody else to stop it",
 }
 RUN_BY_PATH = {
