@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.effort import QUICK, Effort
+from benchmarks.rows import MeasurementError
 from benchmarks.suite import BENCHMARKS, measure
 
 RESULTS = Path(__file__).parent.parent / "var" / "bench"
@@ -38,7 +39,11 @@ def main(
         effort = replace(effort, events=events, lasting_events=100 * events)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     progress = Console(stderr=True)
-    report = measure(names, effort, lambda name: progress.print(f"measuring {name} …", style="dim"))
+    try:
+        report = measure(names, effort, lambda name: progress.print(f"measuring {name} …", style="dim"))
+    except MeasurementError as error:
+        progress.print(f"the numbers would mean nothing: {error}", style="bold red")
+        raise typer.Exit(1) from None
     stored = report.store(RESULTS)
     if as_json:
         Console().print_json(json.dumps(report.describe()))
@@ -48,4 +53,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -8,7 +8,7 @@ class Effort:
     """Sizes of a run: `events` per side and round; over `lasting_events` memory has to stay flat."""
 
     form: str = "full"
-    rounds: int = 5
+    rounds: int = 9
     events: int = 100_000
     sessions: int = 1_000
     samples: int = 200

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("hiredis", "msgspec", "psycopg2-binary", "pydantic", "redis", "requests", "urllib3")
 SMALL = 10
+MARKS = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}
 CONDITIONS = (
     "the server keeps what a subscriber has not read yet (client-output-buffer-limit pubsub 0 0 0)",
     "the worker runs without DATABASE_URL: its outbox is in memory",
@@ -63,8 +64,8 @@ class Report:
                 f"{row.floor_name} {_number(row.floor)}",
                 f"{row.ratio:.2f}",
                 f"{min(row.ratios):.2f} – {max(row.ratios):.2f}",
-                str(row.goal),
-                "[green]yes[/]" if row.met else "[bold red]no[/]",
+                "" if row.goal is None else str(row.goal),
+                MARKS[row.met],
             )
         return table
 

@@ -43,7 +43,7 @@ class Row:
     floor_name: str
     floor: float
     ratios: tuple[float, ...]
-    goal: Goal
+    goal: Goal | None
 
     @property
     def ratio(self) -> float:
@@ -51,9 +51,9 @@ class Row:
         return median(self.ratios)
 
     @property
-    def met(self) -> bool:
-        """Whether the median ratio is good enough."""
-        return self.goal.is_met(self.ratio)
+    def met(self) -> bool | None:
+        """Whether the median ratio is good enough; None where no ratio was promised."""
+        return None if self.goal is None else self.goal.is_met(self.ratio)
 
     def describe(self) -> dict[str, Any]:
         """Return everything as JSON."""
@@ -64,12 +64,12 @@ class Row:
             "floor": {"name": self.floor_name, "value": self.floor},
             "ratio": self.ratio,
             "ratios": list(self.ratios),
-            "goal": str(self.goal),
+            "goal": None if self.goal is None else str(self.goal),
             "met": self.met,
         }
 
 
-def compare(name: str, unit: str, values: Sequence[float], floor: Floor, goal: Goal) -> Row:
+def compare(name: str, unit: str, values: Sequence[float], floor: Floor, goal: Goal | None) -> Row:
     """Make a row of the values of all rounds and of the floors measured in the same rounds."""
     return Row(
         name=name,

@@ -29,11 +29,13 @@ def bars_to_on_bar(url: str, effort: Effort) -> list[Row]:
         {
             "worker": lambda: HostedSessions(url, dict.fromkeys(names, 1)),
             "listen": lambda: ListenLoop(url),
+            "resp2": lambda: ListenLoop(url, protocol=2),
             "pydantic": lambda: PydanticLoop(url),
         },
     )
     floors = (
         (Floor("redis-py listen()", rates["listen"]), Goal(2.0)),
+        (Floor("the same with RESP2", rates["resp2"]), None),
         (Floor("socket + pydantic", rates["pydantic"]), Goal(0.8)),
     )
     name = f"bars to on_bar, {SYMBOLS} sessions"
