@@ -44,6 +44,7 @@ class BaseStrategy(ABC):
 
     Made by hand in a test it needs no worker: its signals collect in `sent_signals`.
 
+    >>> from strategies.parameters import Parameter
     >>> class BuyTheDip(BaseStrategy):
     ...     parameters = Parameters(drop=Parameter(0.02, minimum=0.0, description="fall within a bar"))
     ...     def on_bar(self, bar):
