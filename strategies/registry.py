@@ -99,6 +99,11 @@ def check_strategy(cls: object) -> None:
             f"{cls.__name__} has the name {name!r}; a name is 1 to 64 of a-z 0-9 _ . - and no UUID, "
             "which would mean a row of the catalogue"
         )
+    asked: object = cls.deadline_ms
+    if asked is not None and (type(asked) is not int or asked <= 0):
+        raise StrategyRejected(
+            f"{cls.__name__}.deadline_ms is {asked!r}; it must be whole milliseconds above 0"
+        )
     try:
         inspect.signature(cls).bind("strategy id", "SYMBOL", None)
     except TypeError as error:

@@ -125,6 +125,11 @@ def test_parameters_that_are_a_plain_dict_are_refused_with_what_to_write() -> No
     )
 
 
+@pytest.mark.parametrize("wrong", ["250", 0, -5, 2.5, True])
+def test_a_deadline_is_whole_milliseconds(wrong: object) -> None:
+    assert "it must be whole milliseconds above 0" in refusal(type("Slow", (Quiet,), {"deadline_ms": wrong}))
+
+
 def test_an_init_that_no_session_could_call_is_refused() -> None:
     class Lonely(Quiet):
         def __init__(self, symbol: str) -> None:
