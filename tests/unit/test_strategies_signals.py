@@ -98,6 +98,10 @@ def test_buy_and_hold_waits_until_its_cash_buys_a_share() -> None:
     assert sent(BuyAndHold, 101.0, 102.0, 99.0, 98.0, cash=100.0) == [(2, "BUY")]
 
 
+def test_mock_buys_and_sells_in_turn() -> None:
+    assert sent(MockStrategy, *range(1, 11), every=3) == [(2, "BUY"), (5, "SELL"), (8, "BUY")]
+
+
 # --- size ---------------------------------------------------------------------------------------------------
 
 
