@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from threading import Event, Thread
 
 import structlog
@@ -11,6 +11,7 @@ from models.errors import DecodeError
 from models.market_data import ControlEvent
 from services.dead_letters import DeadLetters
 from services.reconciliation import Reconciler
+from services.session import ENDED
 from services.strategy_manager import StrategyManager
 from services.subscription import Subscription
 from services.telemetry.health import Heartbeat
@@ -44,6 +45,7 @@ class ControlListener:
         self._dead_letters = dead_letters
         self._reconcile_seconds = reconcile_seconds
         self._reconcile_at = math.inf
+        self._resumed: deque[str] = deque()
         self._throttle = Throttle(LOG_SECONDS)
         self._stop = Event()
         self._subscription = Subscription(redis_url, (CONTROL_CHANNEL,), self)
@@ -62,6 +64,11 @@ class ControlListener:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def resume(self, key: str) -> None:
+        """Start a session again that ended with a reason, soon and on the control thread. Any thread."""
+        self._resumed.append(key)
+        self._subscription.wake()
+
     def on_subscribed(self, silent_seconds: float | None) -> None:
         """Note that control events are heard, and for how long they were not."""
         self.subscribed = True
@@ -79,6 +86,8 @@ class ControlListener:
         for batch in self._subscription.batches(self._stop):
             self.heartbeat.beat()
             self._reconcile_when_due()
+            while self._resumed:
+                self._adopt_again(self._resumed.popleft())
             for _, _, channel, payload in batch:
                 if self._stop.is_set():
                     break
@@ -96,6 +105,11 @@ class ControlListener:
             log.exception("reconciliation_failed")
         wait = self._reconcile_seconds if self._reconciler.reason is None else AWAY_SECONDS
         self._reconcile_at = time.monotonic() + min(wait, self._reconcile_seconds)
+
+    def _adopt_again(self, key: str) -> None:
+        record = self._manager.records().get(key)
+        if record is not None and record.state in ENDED:
+            self._manager.adopt(record.identity)
 
     def _apply(self, channel: bytes, payload: bytes) -> None:
         try:

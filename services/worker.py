@@ -1,5 +1,6 @@
 """The composition root: builds the worker, starts it, keeps it, and stops it, in one readable order."""
 
+import hmac
 import os
 import socket
 import time
@@ -20,7 +21,7 @@ from services.dead_letters import DeadLetters
 from services.mailbox import Mailbox
 from services.reconciliation import Reconciler
 from services.routing import Router
-from services.session import SessionHost
+from services.session import ENDED, SessionHost
 from services.session_registry import SessionRegistry
 from services.session_table import SessionTable
 from services.signals.courier import CourierOptions
@@ -143,6 +144,21 @@ class Worker:
     def sessions(self) -> list[dict[str, Any]]:
         """Describe every session."""
         return self._manager.sessions()
+
+    def authorised(self, token: str) -> bool:
+        """Whether this is the CONTROL_TOKEN; never, where none is set."""
+        expected = _reveal(self._settings.control_token)
+        return expected is not None and hmac.compare_digest(token.encode(), expected.encode())
+
+    def resume(self, key: str) -> bool:
+        """Have a session that ended with a reason run again; false when there is none with this key."""
+        record = self._manager.records().get(key)
+        if record is None or record.state not in ENDED:
+            return False
+        log.warning("session_resumed_by_hand", session=key, state=record.state.value, reason=record.reason)
+        self._desk.resume(key)
+        self._control.resume(key)
+        return True
 
     def _make_desk(self) -> SignalDesk:
         settings = self._settings

@@ -56,6 +56,25 @@ def ask(url: str) -> requests.Response:
         return session.get(url, timeout=ANSWER_SECONDS, allow_redirects=False)
 
 
+def order_worker(settings: Settings, path: str) -> None:
+    """POST an order to the worker, with the CONTROL_TOKEN. Raises CommandFailed when it is not taken."""
+    if settings.control_token is None:
+        raise ConfigError("CONTROL_TOKEN is not set: give the worker and this command the same one")
+    address = worker_address(settings, settings.health_port)
+    headers = {"Authorization": f"Bearer {settings.control_token.get_secret_value()}"}
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.post(address + path, headers=headers, timeout=ANSWER_SECONDS)
+    except requests.RequestException:
+        raise CommandFailed(
+            f"no worker answers at {address}: start it with `python main.py`, "
+            "or set HTTP_HOST and HEALTH_PORT as the worker has them"
+        ) from None
+    if not answer.ok:
+        raise CommandFailed(f"the worker refuses (HTTP {answer.status_code}): {answer.text[:300]}")
+
+
 def ask_worker(settings: Settings, path: str) -> Any:
     """Return the JSON that the worker answers. Raises CommandFailed when no worker does."""
     if settings.health_port == 0:

@@ -51,6 +51,17 @@ def stop(
     announce(load_settings(), payload, f"asked to stop {what} on {symbol}", as_json)
 
 
+@sessions.command()
+def resume(
+    key: Annotated[str, typer.Argument(help="The session's key, as `session list` shows it.")],
+) -> None:
+    """Bring back a session that is HALTED, QUARANTINED or in ERROR, once you know what was wrong."""
+    from services.commands.peers import order_worker
+
+    order_worker(load_settings(), f"/sessions/{key}/resume")
+    print_line(f"session {key} is being started again")
+
+
 @sessions.command("list")
 def list_sessions(as_json: AsJson = False) -> None:
     """Show the sessions of the worker that answers at HTTP_HOST and HEALTH_PORT."""

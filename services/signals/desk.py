@@ -79,6 +79,10 @@ class SignalDesk:
         """Return how many signals have which status."""
         return self._outbox.counts()
 
+    def resume(self, session_key: str) -> None:
+        """Take signals of a session again whose last one had an unknown outcome."""
+        self._courier.resume(session_key)
+
     def drain(self, deadline: float) -> bool:
         """Wait until every signal has ended; false when `deadline` (monotonic seconds) came first."""
         return self._courier.drain(deadline)

@@ -91,3 +91,9 @@ class WorkerView(Protocol):
 
     def sessions(self) -> list[dict[str, Any]]:
         """Every session, as values that JSON can hold."""
+
+    def authorised(self, token: str) -> bool:
+        """Whether this token may give orders; never, where none is configured."""
+
+    def resume(self, key: str) -> bool:
+        """Have a session that was halted or quarantined run again; false when there is none with this key."""

@@ -1,10 +1,10 @@
 """What the worker answers over HTTP: a person, a probe or Prometheus asks."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Header, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.telemetry.health import WorkerView
@@ -59,6 +59,17 @@ def _worker_routes(view: WorkerView) -> FastAPI:
     @application.get("/sessions")
     async def sessions() -> Response:
         return _json(view.sessions())
+
+    @application.post("/sessions/{key:path}/resume")
+    async def resume(key: str, authorization: Annotated[str, Header()] = "") -> Response:
+        if not view.authorised(authorization.removeprefix("Bearer ")):
+            return _json(
+                {"error": "not_authorised", "message": "send the CONTROL_TOKEN as a bearer token"}, 401
+            )
+        if not view.resume(key):
+            message = f"no session {key} is halted, quarantined or in error"
+            return _json({"error": "nothing_to_resume", "message": message}, 404)
+        return _json({"status": "resuming", "key": key}, 202)
 
     return application
 

@@ -38,6 +38,10 @@ class LiveWorker:
             silent.status_code = 599
             return silent
 
+    def post(self, path: str, headers: dict[str, str] | None = None) -> requests.Response:
+        """Give the worker an order."""
+        return self._http.post(self._url + path, headers=headers, timeout=10)
+
     def wait_ready(self) -> None:
         """Wait until /ready says so; fail at once when the process died."""
 

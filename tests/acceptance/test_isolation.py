@@ -7,6 +7,8 @@ import pytest
 from tests.acceptance.conftest import StartWorker
 from tests.support import eventually
 
+TOKEN = "open-sesame"  # noqa: S105 — of this test
+
 HANGING = """
 import time
 from strategies.base_strategy import BaseStrategy
@@ -54,3 +56,28 @@ def test_an_on_stop_that_hangs_does_not_hold_up_the_end_of_the_worker(
     worker.process.terminate()
     assert worker.process.wait(20) == 0
     assert '"every_on_stop_returned": true' in worker.process.output
+
+
+def test_a_quarantined_session_is_brought_back_by_whoever_has_the_token(
+    start_worker: StartWorker, tmp_path: Path
+) -> None:
+    mark = str(tmp_path / "hung")
+    once = f"import os\n        if not os.path.exists({mark!r}): os.mkdir({mark!r}), time.sleep(3600)"
+    write_strategy(tmp_path, "on_bar", once)
+    worker = start_worker(STRATEGIES_PATH=str(tmp_path), CONTROL_TOKEN=TOKEN)
+    worker.subscribe("BTC/USD", "hanging")
+    worker.bar("BTC/USD", 0)
+    eventually(lambda: worker.sessions()["hanging"]["state"] == "QUARANTINED")
+    url, right = "/sessions/hanging/resume", {"Authorization": f"Bearer {TOKEN}"}
+    assert worker.post(url).status_code == 401
+    assert worker.post(url, headers={"Authorization": "Bearer guess"}).status_code == 401
+    assert worker.post("/sessions/nobody/resume", headers=right).status_code == 404
+    assert worker.post(url, headers=right).status_code == 202
+    eventually(lambda: worker.sessions()["hanging"]["state"] == "RUNNING")
+    worker.bar("BTC/USD", 1)
+    eventually(lambda: worker.sessions()["hanging"]["bars"] == 1)
+
+
+def test_without_a_configured_token_nobody_gives_orders(start_worker: StartWorker) -> None:
+    worker = start_worker()
+    assert worker.post("/sessions/s1/resume", headers={"Authorization": "Bearer "}).status_code == 401

@@ -38,6 +38,12 @@ class SomeWorker:
     def sessions(self) -> list[dict[str, Any]]:
         return self.rows
 
+    def authorised(self, token: str) -> bool:
+        return token == "open-sesame"  # noqa: S105 — of this test
+
+    def resume(self, key: str) -> bool:
+        return key in {row.get("key") for row in self.rows}
+
 
 @dataclass(frozen=True)
 class Served:
