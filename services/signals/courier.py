@@ -181,9 +181,7 @@ class Courier:
             return judge(self._gateway.execute(signal), time.time())
         except (NotSent, Refused, Uncertain) as error:
             return error
-        except (
-            Exception
-        ) as error:  # whatever it is, the request may have left: nothing else is safe to assume
+        except Exception as error:  # whatever it is, the request may have left: doubt is all that is safe
             log.exception("request_failed", signal_id=signal.signal_id)
             return Uncertain(f"internal_error: {type(error).__name__}")
 

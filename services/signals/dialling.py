@@ -44,7 +44,10 @@ def _look_up(host: str, port: int, answer: "SimpleQueue[Found | OSError]") -> No
 
 
 def connect(found: Found, exchange: Exchange) -> socket.socket:
-    """Connect to the first address that answers."""
+    """Connect to the first address that answers. Raises OSError.
+
+    The socket's timeout is what is left by then: a TLS handshake takes it as its own deadline.
+    """
     failure: OSError = OSError("the name has no address")
     for family, kind, protocol, _, address in found:
         sock = socket.socket(family, kind, protocol)
@@ -52,6 +55,7 @@ def connect(found: Found, exchange: Exchange) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(min(exchange.left(), CONNECT_SECONDS))
             sock.connect(address)
+            sock.settimeout(exchange.left())
         except OSError as error:
             sock.close()
             failure = error

@@ -119,14 +119,11 @@ class _Connection(HTTPConnection):
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         try:
-            sock = connect(found, self._exchange)
+            return connect(found, self._exchange)
         except TimeoutError as error:
             raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
         except OSError as error:
             raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
-        # What is left is for the handshake, which takes it as its own deadline.
-        sock.settimeout(self._exchange.left())
-        return sock
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

@@ -241,4 +241,4 @@ def test_a_hanging_gateway_holds_a_signal_no_longer_than_its_deadline(stub: Gate
     with sending(stub.url, timeout=0.3, idempotent=True) as desk:
         desk.send()
     first, second = stub.posts
-    assert 0.3 <= second.at - first.at < 2.3
+    assert second.at - first.at < 2.3

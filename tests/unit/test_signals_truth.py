@@ -21,6 +21,7 @@ SESSIONS = 5
 SIGNALS = 40
 TTL = 10.0
 IN_FLIGHT = 4
+STEPS = 20_000
 ON_ITS_WAY_THERE: dict[int, Result] = {
     0: NotSent("connection_refused"),
     1: Uncertain("read_timeout"),
@@ -94,8 +95,11 @@ class Play:
             self._put()
             while self.chance.random() < 0.7:
                 self._step()
-        while not self.dispatcher.is_idle:
+        for _ in range(STEPS):
+            if self.dispatcher.is_idle:
+                return
             self._step()
+        raise AssertionError("signals are lost, or go round for ever")
 
     def _put(self) -> None:
         signal = make_signal(f"session-{self.chance.randrange(SESSIONS)}")
