@@ -8,7 +8,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
+
+from models.errors import StrategyRejected
 
 NOISE = 1e-9
 
@@ -167,19 +169,22 @@ def save_state(parameters: Mapping[str, Any], **indicators: Struct) -> dict[str,
     return {"parameters": _shaping(parameters), "indicators": to_builtins(indicators)}
 
 
-def restore_state(state: Mapping[str, Any], parameters: Mapping[str, Any], **indicators: Struct) -> bool:
+def restore_state(state: Mapping[str, Any], parameters: Mapping[str, Any], **indicators: Struct) -> None:
     """Bring the indicators to where `save_state` found them.
 
-    A state that was saved under other parameters (but for `cash`) is of no use: the indicators stay fresh,
-    and the answer is false. Raises msgspec.ValidationError, and changes nothing, when it cannot be read.
+    Raises StrategyRejected when the state was saved under other parameters (but for `cash`) or cannot be
+    read, and changes nothing then: the strategy starts anew.
     """
-    if state.get("parameters") != _shaping(parameters):
-        return False
-    saved = {name: convert(state["indicators"][name], type(each)) for name, each in indicators.items()}
+    saved_under, now = state.get("parameters"), _shaping(parameters)
+    if saved_under != now:
+        raise StrategyRejected(f"the state was saved under the parameters {saved_under}; now they are {now}")
+    try:
+        saved = {name: convert(state["indicators"][name], type(each)) for name, each in indicators.items()}
+    except (ValidationError, KeyError, TypeError) as error:
+        raise StrategyRejected(f"the state cannot be read: {type(error).__name__}: {error}") from None
     for name, indicator in indicators.items():
         for field in indicator.__struct_fields__:
             setattr(indicator, field, getattr(saved[name], field))
-    return True
 
 
 def _shaping(parameters: Mapping[str, Any]) -> dict[str, Any]:

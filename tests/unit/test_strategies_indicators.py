@@ -10,9 +10,9 @@ import pytest
 import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import ValidationError
 from numpy.typing import NDArray
 
+from models.errors import StrategyRejected
 from services.demo.sample_data import load_sample_data
 from strategies.indicators import EMA, MACD, RSI, SMA, Bollinger, Cross, restore_state, save_state
 
@@ -192,33 +192,50 @@ def test_a_restart_changes_no_digit_of_an_indicator(
     wanted = [straight.update(price) for price in prices]
     readings = [before.update(price) for price in prices[:cut]]
     saved = json.loads(json.dumps(save_state({}, indicator=before)))
-    assert restore_state(saved, {}, indicator=after)
+    restore_state(saved, {}, indicator=after)
     readings += [after.update(price) for price in prices[cut:]]
     assert (readings, after) == (wanted, straight)
 
 
-def test_a_state_saved_under_other_parameters_is_left_alone() -> None:
+def test_a_state_saved_under_other_parameters_is_refused() -> None:
     saved = save_state({"period": 3, "cash": 1.0}, sma=SMA(3, [1.0, 2.0, 3.0]))
     average = SMA(4)
-    assert not restore_state(saved, {"period": 4, "cash": 1.0}, sma=average)
+    with pytest.raises(
+        StrategyRejected, match=r"under the parameters {'period': 3}; now they are {'period': 4}"
+    ):
+        restore_state(saved, {"period": 4, "cash": 1.0}, sma=average)
     assert average == SMA(4)
 
 
 def test_another_amount_of_cash_keeps_the_state() -> None:
-    saved = save_state({"period": 3, "cash": 1.0}, sma=SMA(3, [1.0, 2.0]))
     average = SMA(3)
-    assert restore_state(saved, {"period": 3, "cash": 500.0}, sma=average)
+    saved = save_state({"period": 3, "cash": 1.0}, sma=SMA(3, [1.0, 2.0]))
+    restore_state(saved, {"period": 3, "cash": 500.0}, sma=average)
     assert average.values == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("broken", [{"period": "3"}, {"period": 3, "values": "x"}, {}, None])
-def test_a_state_that_cannot_be_read_changes_nothing(broken: object) -> None:
+@pytest.mark.parametrize(
+    "indicators",
+    [
+        {"first": {"period": 3}, "second": {"period": "3"}},
+        {"first": {"period": 3}, "second": {"period": 3, "values": "x"}},
+        {"first": {"period": 3}, "second": {}},
+        {"first": {"period": 3}, "second": None},
+        {"first": {"period": 3}},
+        [],
+        None,
+    ],
+)
+def test_a_state_that_cannot_be_read_changes_nothing(indicators: object) -> None:
     first, second = SMA(3, [1.0]), SMA(3, [2.0])
-    state = save_state({}, first=SMA(3, [8.0]), second=SMA(3, [9.0]))
-    state["indicators"]["second"] = broken
-    with pytest.raises(ValidationError):
-        restore_state(state, {}, first=first, second=second)
+    with pytest.raises(StrategyRejected, match="the state cannot be read: "):
+        restore_state({"parameters": {}, "indicators": indicators}, {}, first=first, second=second)
     assert [each.values for each in (first, second)] == [[1.0], [2.0]]
+
+
+def test_a_state_of_something_else_is_refused() -> None:
+    with pytest.raises(StrategyRejected, match="under the parameters None; now they are {}"):
+        restore_state({"bars": 3}, {}, sma=SMA(3))
 
 
 @given(prices=CLOSES.filter(lambda prices: len(prices) > 30))
