@@ -234,7 +234,7 @@ def test_a_state_that_cannot_be_read_changes_nothing(indicators: object) -> None
 
 
 def test_a_state_of_something_else_is_refused() -> None:
-    with pytest.raises(StrategyRejected, match="under the parameters None; now they are {}"):
+    with pytest.raises(StrategyRejected, match=r"under the parameters None; now they are {}"):
         restore_state({"bars": 3}, {}, sma=SMA(3))
 
 
