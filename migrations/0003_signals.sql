@@ -36,7 +36,6 @@ CREATE TABLE signals (
 CREATE INDEX signals_unfinished ON signals (worker, number) WHERE status IN ('pending', 'sending');
 CREATE INDEX signals_unknown ON signals (number) WHERE status = 'unknown';
 CREATE INDEX signals_session ON signals (session_key, number);
-CREATE INDEX signals_number ON signals (number);
 CREATE INDEX signals_created_at ON signals (created_at);
 COMMENT ON TABLE signals IS 'Every signal, written down before it is sent, and what became of it.';
 COMMENT ON COLUMN signals.signal_id IS 'Derived from session, event and ordinal: the same decision is the same row.';

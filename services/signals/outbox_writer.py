@@ -21,8 +21,11 @@ from services.signals.signal_table import SignalTable
 from services.telemetry.logs import Throttle
 
 MOST_ROWS = 500
-# Seconds between looks at the marks, and until an idle connection is used again.
-MARK_SECONDS = 0.02
+# Marks are written when no signal has come for the first time, and every so often all the same: a signal that
+# comes meanwhile would have to wait for them. Seconds.
+QUIET_SECONDS = 0.02
+MARK_SECONDS = 0.25
+# Seconds until an idle connection is used again, lest it go cold.
 WARM_SECONDS = 0.5
 RETRY_SECONDS = 0.25
 # Seconds between looks for rows that nobody delivers any more. Who is found so twice in a row is gone.
@@ -56,6 +59,7 @@ class OutboxWriter:
         self._suspects: tuple[int, set[int]] | None = None
         self._searches_at = 0.0
         self._touches_at = 0.0
+        self._marks_at = 0.0
         self._is_unsure = True
         self._stop = Event()
         self._thread = Thread(target=self._run, name="outbox-writer", daemon=True)
@@ -88,11 +92,13 @@ class OutboxWriter:
     def _step(self) -> None:
         self._search()
         if not self._batch:
-            self._arrived.wait(MARK_SECONDS if self._recorded or self._marks else WARM_SECONDS)
+            self._arrived.wait(QUIET_SECONDS if self._recorded or self._marks else WARM_SECONDS)
         self._batch.extend(self._arrived.take())
+        is_quiet = not self._batch
         while self._batch:
             self._record([self._batch[index] for index in range(min(len(self._batch), MOST_ROWS))])
-        self._write_marks()
+        if is_quiet or self._stop.is_set() or time.monotonic() >= self._marks_at:
+            self._write_marks()
         if time.monotonic() >= self._touches_at:
             self._table.touch()
             self._touched()
@@ -149,6 +155,7 @@ class OutboxWriter:
                 self._marks.give_back(marks)
                 raise
             self._touched()
+        self._marks_at = time.monotonic() + MARK_SECONDS
 
     def _mark(self, marks: list[Mark]) -> None:
         """Write marks; one that cannot be written is left out, and its row stays unfinished."""

@@ -13,27 +13,32 @@ from services.signals.outbox import OutboxEntry
 from services.signals.signal_rows import FoundRow, Mark, as_json, new_row, without_nul
 
 CLAIM = "SELECT pg_try_advisory_lock(%s)"
-RECORD = """
+# Prepared once per connection: parsing and planning it takes as long as carrying it out.
+PREPARE_RECORD = """
+    PREPARE record_signals (bigint, json) AS
     INSERT INTO signals (signal_id, session_key, session_id, strategy_id, symbol, action, price, quantity,
                          confidence, metadata, body, created_at, worker)
     SELECT signal_id, session_key, session_id, strategy_id, symbol, action, price, quantity,
-           confidence, body -> 'metadata', body, created_at, %s
-    FROM json_to_recordset(%s) AS given (
+           confidence, body -> 'metadata', body, created_at, $1
+    FROM json_to_recordset($2) AS given (
         signal_id text, session_key text, session_id text, strategy_id text, symbol text, action text,
         price numeric, quantity numeric, confidence double precision, body json, created_at timestamptz)
     ON CONFLICT (signal_id) DO NOTHING
     RETURNING signal_id
 """
-MARK = """
+RECORD = "EXECUTE record_signals (%s, %s)"
+PREPARE_MARK = """
+    PREPARE mark_signals (json) AS
     UPDATE signals
     SET status = given.status, reason = given.reason, attempts = greatest(signals.attempts, given.attempts),
         sent_at = coalesce(signals.sent_at, given.sent_at), finished_at = given.finished_at,
         report = given.report
-    FROM json_to_recordset(%s) AS given (
+    FROM json_to_recordset($1) AS given (
         signal_id text, status text, reason text, attempts integer, sent_at timestamptz,
         finished_at timestamptz, report jsonb)
     WHERE signals.signal_id = given.signal_id AND signals.status IN ('pending', 'sending')
 """
+MARK = "EXECUTE mark_signals (%s)"
 FIND = "SELECT * FROM signals WHERE signal_id = ANY(%s)"
 OWN = "SELECT * FROM signals WHERE worker = %s AND status IN ('pending', 'sending') ORDER BY number"
 # The lock is only tried, and given back at once. MATERIALIZED: once per run, not once per row.
@@ -62,7 +67,8 @@ class SignalTable:
         self.worker = secrets.randbits(62)
         self.connections = 0
         self._database = database
-        self._backend = 0
+        self._connection: object = None
+        self._is_claimed = False
 
     def record(self, entries: Iterable[OutboxEntry]) -> set[str]:
         """Write entries that have no row yet; return the ids of those written now.
@@ -119,24 +125,25 @@ class SignalTable:
             connection = cursor.connection
             connection.autocommit = True
             try:
-                self._claim(cursor)
+                self._greet(cursor)
                 yield cursor
             finally:
                 if not connection.closed:
                     connection.autocommit = False
 
-    def _claim(self, cursor: Cursor) -> None:
-        """Lock this run's number on a connection that has not locked it yet.
+    def _greet(self, cursor: Cursor) -> None:
+        """Prepare the statements on a new connection, and lock this run's number.
 
-        It may not be had at once: after a cut in the network the server may still believe in the connection
-        before, whose lock says the same to the others.
+        The lock may not be had at once: after a cut in the network the server may still believe in the
+        connection before, whose lock says the same to the others.
         """
-        backend = cursor.connection.info.backend_pid
-        if backend != self._backend:
+        if cursor.connection is not self._connection:
+            cursor.execute(f"DEALLOCATE ALL; {PREPARE_RECORD}; {PREPARE_MARK}")
+            self._connection, self._is_claimed = cursor.connection, False
             self.connections += 1
+        if not self._is_claimed:
             cursor.execute(CLAIM, (self.worker,))
-            if cursor.fetchone() == (True,):
-                self._backend = backend
+            self._is_claimed = cursor.fetchone() == (True,)
 
 
 def _found(cursor: Cursor) -> list[FoundRow]:
