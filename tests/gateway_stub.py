@@ -15,6 +15,7 @@ import json
 import socket
 import ssl
 import struct
+import tempfile
 import threading
 import time
 from collections import deque
@@ -24,10 +25,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import trustme
+
 HANDSHAKE_SECONDS = 10.0
 ENDING_SECONDS = 10.0
-CERTIFICATE = Path(__file__).with_suffix(".pem")
-"""Key and self-signed certificate for localhost and 127.0.0.1; worth nothing outside of tests."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class GatewayStub:
 
     Connections are served, closed at once, left hanging, or told some bytes and left hanging. `executed` is
     the memory of `friendly`, reply by signal id: give it to another stub, and that goes on where this ended.
+    With `tls`, `ca_file` holds the authority that its certificate is from.
     """
 
     def __init__(
@@ -116,9 +118,14 @@ class GatewayStub:
         self._open: dict[int, socket.socket] = {}
         self._servers: list[threading.Thread] = []
         self._context: ssl.SSLContext | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         if tls:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.load_cert_chain(CERTIFICATE)
+            authority = trustme.CA()
+            authority.issue_cert("localhost", "127.0.0.1").configure_cert(self._context)
+            self._folder = tempfile.TemporaryDirectory(prefix="gateway-stub-")
+            self.ca_file = Path(self._folder.name, "ca.pem")
+            authority.cert_pem.write_to_path(str(self.ca_file))
         self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
@@ -185,6 +192,8 @@ class GatewayStub:
                 connection.shutdown(socket.SHUT_RDWR)
         for server in self._servers:
             server.join(ENDING_SECONDS)
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _accept(self) -> None:
         while not self._ended.is_set():

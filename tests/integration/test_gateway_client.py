@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import ConfigError, Refused
 from services.signals.gateway_client import GatewayClient, GatewayOptions
-from tests.gateway_stub import CERTIFICATE, Answer, GatewayStub, Received
+from tests.gateway_stub import Answer, GatewayStub, Received
 from tests.sample_signals import make_signal
 from tests.support import eventually
 
@@ -175,7 +175,7 @@ def test_each_thread_has_its_own_connection(stub: GatewayStub) -> None:
 
 def test_tls_with_an_authority_of_ones_own() -> None:
     with GatewayStub(tls=True) as stub:
-        client = GatewayClient(GatewayOptions(stub.url, ca_file=str(CERTIFICATE)))
+        client = GatewayClient(GatewayOptions(stub.url, ca_file=str(stub.ca_file)))
         assert client.execute(make_signal()).status == 201
         assert client.read_back("signal").status == 404
         assert stub.connections == 1

@@ -14,7 +14,7 @@ import pytest
 from models.errors import NotSent, Uncertain
 from services.signals.gateway_client import GatewayClient, GatewayOptions
 from services.signals.verdict import Reply
-from tests.gateway_stub import CERTIFICATE, HANG, SILENT_DROP, SILENT_RESET, Answer, GatewayStub
+from tests.gateway_stub import HANG, SILENT_DROP, SILENT_RESET, Answer, GatewayStub
 from tests.sample_signals import make_signal
 from tests.support import free_port
 
@@ -142,7 +142,7 @@ def test_a_certificate_for_another_name_is_not_trusted(monkeypatch: pytest.Monke
     with GatewayStub(tls=True) as stub:
         url = f"https://gateway.invalid:{stub.port}"
         with pytest.raises(NotSent, match="tls_failed"):
-            make_client(url, ca_file=str(CERTIFICATE)).execute(make_signal())
+            make_client(url, ca_file=str(stub.ca_file)).execute(make_signal())
         assert stub.requests == []
 
 
