@@ -1,0 +1,124 @@
+"""Where the states of sessions are kept: in PostgreSQL, or in Redis where there is none.
+
+Both keep the newest state of each session, by `saved_at`: an older one that arrives late changes nothing.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import redis
+
+from models.errors import StorageConflict, StorageUnavailable
+from models.saved_state import SavedState
+from services.db_client import Database
+from services.redis_client import make_client
+
+STATES = "strategy_worker:states"
+
+LOAD = """
+    SELECT session_key, symbol, strategy_id, class_name, source_hash, state::text, last_bars, position,
+           open_signals, saved_at
+    FROM strategy_states WHERE session_key = %s
+"""
+SAVE = """
+    INSERT INTO strategy_states AS held (session_key, symbol, strategy_id, class_name, source_hash, state,
+                                         last_bars, position, open_signals, saved_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (session_key) DO UPDATE
+    SET symbol = excluded.symbol, strategy_id = excluded.strategy_id, class_name = excluded.class_name,
+        source_hash = excluded.source_hash, state = excluded.state, last_bars = excluded.last_bars,
+        position = excluded.position, open_signals = excluded.open_signals, saved_at = excluded.saved_at
+    WHERE held.saved_at <= excluded.saved_at
+"""
+# Times are compared as text: all are written with the same width, in UTC.
+SAVE_IN_REDIS = """
+    for index = 1, #ARGV, 3 do
+        local held = redis.call('HGET', KEYS[1], ARGV[index])
+        local readable, entry = pcall(cjson.decode, held or 'null')
+        if not (readable and type(entry) == 'table' and (entry.saved_at or '') > ARGV[index + 1]) then
+            redis.call('HSET', KEYS[1], ARGV[index], ARGV[index + 2])
+        end
+    end
+"""
+
+
+class StateStore(Protocol):
+    """Keeps the newest state of every session."""
+
+    def load(self, session_key: str) -> SavedState | None:
+        """Return the newest state, None where there is none.
+
+        Raises StorageUnavailable, and StorageConflict for one that cannot be read.
+        """
+
+    def save(self, states: Sequence[SavedState]) -> None:
+        """Keep the states, each in place of an older one of its session.
+
+        Raises StorageUnavailable: perhaps some of them were kept, and all may be saved again.
+        """
+
+
+class PostgresStates:
+    """Keeps states in the table `strategy_states`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self, session_key: str) -> SavedState | None:
+        """Return the newest state. Raises StorageUnavailable, StorageConflict, ConfigError without table."""
+        with self._database.transaction() as cursor:
+            cursor.execute(LOAD, (session_key,))
+            row = cursor.fetchone()
+        return None if row is None else _checked(dict(zip(SavedState.__struct_fields__, row, strict=True)))
+
+    def save(self, states: Sequence[SavedState]) -> None:
+        """Keep the states in one transaction. Raises StorageUnavailable, ConfigError without table."""
+        rows = sorted(states, key=lambda state: state.session_key)  # one order of locks for every writer
+        with self._database.transaction() as cursor:
+            for state in rows:
+                plain = msgspec.to_builtins(state)
+                plain["last_bars"] = json.dumps(plain["last_bars"])
+                plain["position"] = json.dumps(plain["position"])
+                plain["open_signals"] = list(state.open_signals)
+                cursor.execute(SAVE, tuple(plain.values()))
+
+
+class RedisStates:
+    """Keeps states in the Redis hash `strategy_worker:states`."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._client = make_client(redis_url)
+
+    def load(self, session_key: str) -> SavedState | None:
+        """Return the newest state. Raises StorageUnavailable, StorageConflict."""
+        try:
+            entry: Any = self._client.hget(STATES, session_key)
+        except redis.RedisError as error:
+            raise StorageUnavailable(f"Redis does not give the state: {error}") from error
+        if entry is None:
+            return None
+        try:
+            return _checked(json.loads(entry))
+        except ValueError as error:
+            raise StorageConflict(f"the saved state cannot be read: {error}") from error
+
+    def save(self, states: Sequence[SavedState]) -> None:
+        """Keep the states in one step. Raises StorageUnavailable."""
+        words: list[str] = []
+        for state in states:
+            moment = state.saved_at.isoformat(timespec="microseconds")
+            entry = {**msgspec.to_builtins(state), "saved_at": moment}
+            words += (state.session_key, moment, json.dumps(entry))
+        try:
+            self._client.eval(SAVE_IN_REDIS, 1, STATES, *words)
+        except redis.RedisError as error:
+            raise StorageUnavailable(f"Redis does not take the states: {error}") from error
+
+
+def _checked(values: dict[str, Any]) -> SavedState:
+    try:
+        return msgspec.convert(values, SavedState)
+    except msgspec.ValidationError as error:
+        raise StorageConflict(f"the saved state cannot be read: {error}") from error
