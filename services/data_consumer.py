@@ -153,11 +153,13 @@ class DataConsumer:
         bar, feed = Bar.decode(payload), route.feed
         if bar.symbol != feed.symbol:
             raise DecodeError("symbol_mismatch", f"a bar of {bar.symbol!r} on the channel of {feed.symbol!r}")
-        last = feed.last_bars.get(bar.timeframe)
-        if last is not None and bar.timestamp <= last:
+        recent = feed.recent.get(bar.timeframe)
+        if recent is None:
+            recent = feed.begin(bar.timeframe)
+        elif bar.timestamp <= recent[-1].timestamp:
             self.counters.dropped["duplicate"] += 1
             return None
-        feed.last_bars[bar.timeframe] = bar.timestamp
+        recent.append(bar)
         feed.last_price = bar.close
         return bar
 

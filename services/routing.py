@@ -1,12 +1,13 @@
-"""Who is told of which channel: an immutable table, swapped whole, and what is known of each symbol."""
+"""Who is told of which channel: an immutable table, swapped whole."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from services.symbol_feed import SymbolFeed
 
 if TYPE_CHECKING:
     from services.session import Session
@@ -14,20 +15,6 @@ if TYPE_CHECKING:
 BAR_CHANNEL = b"market_data:"
 TRADE_CHANNEL = b"market_trades:"
 PATTERNS = ("market_data:*", "market_trades:*")
-
-
-@dataclass(slots=True)
-class SymbolFeed:
-    """What the data thread knows of one symbol; only that thread writes it.
-
-    `last_bars` holds the newest timestamp per timeframe, `last_price` the latest close or trade in the
-    quote currency, `heard_at` when the last event came (monotonic seconds).
-    """
-
-    symbol: str
-    last_price: float | None = None
-    heard_at: float = field(default_factory=time.monotonic)
-    last_bars: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +44,17 @@ class Router:
         self._lock = Lock()
         self._closed = False
 
-    def add(self, symbol: str, session: "Session") -> None:
-        """Route the symbol's events to this session too."""
+    def add(self, symbol: str, session: "Session", feed: SymbolFeed | None = None) -> None:
+        """Route the symbol's events to this session too, and begin with this feed where there is none."""
         with self._lock:
             if not self._closed:
                 told = (*sessions_of(self.table, symbol), session)
-                self.table = with_sessions(self.table, symbol, told)
+                self.table = with_sessions(self.table, symbol, told, feed)
+
+    def feed(self, symbol: str) -> SymbolFeed:
+        """Return what is known of a symbol, a new feed where that is nothing."""
+        route = self.table.get(BAR_CHANNEL + symbol.encode())
+        return SymbolFeed(symbol) if route is None else route.feed
 
     def remove(self, symbol: str, session: "Session") -> None:
         """Route nothing to this session any more."""
@@ -88,7 +80,9 @@ def sessions_of(table: RoutingTable, symbol: str) -> tuple["Session", ...]:
     return () if route is None else route.sessions
 
 
-def with_sessions(table: RoutingTable, symbol: str, told: tuple["Session", ...]) -> RoutingTable:
+def with_sessions(
+    table: RoutingTable, symbol: str, told: tuple["Session", ...], feed: SymbolFeed | None = None
+) -> RoutingTable:
     """Return the table in which `symbol` goes to exactly these sessions; the feed's knowledge is kept."""
     bars, trades = BAR_CHANNEL + symbol.encode(), TRADE_CHANNEL + symbol.encode()
     changed = dict(table)
@@ -96,7 +90,7 @@ def with_sessions(table: RoutingTable, symbol: str, told: tuple["Session", ...])
         changed.pop(bars, None)
         changed.pop(trades, None)
         return changed
-    feed = table[bars].feed if bars in table else SymbolFeed(symbol)
+    feed = table[bars].feed if bars in table else feed or SymbolFeed(symbol)
     changed[bars] = Route(feed, told, carries_bars=True)
     changed[trades] = Route(feed, told, carries_bars=False)
     return changed

@@ -1,0 +1,58 @@
+"""What the data thread knows of one symbol, its recent bars among it."""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from models.market_data import Bar
+
+KEPT_AT_LEAST = 100
+KEPT_AT_MOST = 1_000
+MOST_TIMEFRAMES = 16
+
+
+@dataclass(slots=True)
+class SymbolFeed:
+    """What the data thread knows of one symbol; only that thread writes it.
+
+    `last_price` is the latest close or trade in the quote currency, `heard_at` when the last event came
+    (monotonic seconds). `recent` holds the newest bars per timeframe, the newest last: 100 of each, more
+    where a session asked for more, at most 1,000; of each timeframe beyond the sixteenth only one.
+    """
+
+    symbol: str
+    last_price: float | None = None
+    heard_at: float = field(default_factory=time.monotonic)
+    recent: dict[str, deque[Bar]] = field(default_factory=dict)
+    kept: int = KEPT_AT_LEAST
+
+    def begin(self, timeframe: str) -> deque[Bar]:
+        """Begin to keep the bars of a timeframe."""
+        kept = self.kept if len(self.recent) < MOST_TIMEFRAMES else 1
+        self.recent[timeframe] = deque(maxlen=kept)
+        return self.recent[timeframe]
+
+    def keep(self, count: int) -> None:
+        """Keep at least so many bars of each timeframe from now on, up to 1,000."""
+        count = min(count, KEPT_AT_MOST)
+        if count <= self.kept:
+            return
+        self.kept = count
+        for timeframe, bars in list(self.recent.items())[:MOST_TIMEFRAMES]:
+            self.recent[timeframe] = deque(bars, maxlen=count)
+
+    def last_bars(self) -> dict[str, datetime]:
+        """Return the newest bar's timestamp per timeframe."""
+        return {timeframe: bars[-1].timestamp for timeframe, bars in self.recent.items() if bars}
+
+    def warm_up_bars(self, count: int, seen: Mapping[str, datetime]) -> list[Bar]:
+        """Return the last `count` bars of each timeframe that are newer than `seen`, in time's order."""
+        chosen = [
+            bar
+            for timeframe, bars in self.recent.items()
+            for bar in list(bars)[max(len(bars) - count, 0) :]
+            if timeframe not in seen or bar.timestamp > seen[timeframe]
+        ]
+        return sorted(chosen, key=lambda bar: bar.timestamp)
