@@ -4,10 +4,8 @@ from collections import deque
 from threading import Event
 from typing import TYPE_CHECKING
 
-from models.execution import ExecutionReport
-from models.gap import Gap
-from models.session import Lifecycle
 from services.session import Session
+from services.turn import Letter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +18,10 @@ class Mailbox:
     """
 
     def __init__(self) -> None:
-        self.letters: deque[tuple[Session, ExecutionReport | Gap | Lifecycle] | Event] = deque()
+        self.letters: deque[tuple[Session, Letter] | Event] = deque()
         self.wake: Callable[[], None] = _nobody
 
-    def post(self, session: Session, event: ExecutionReport | Gap | Lifecycle) -> None:
+    def post(self, session: Session, event: Letter) -> None:
         """Have the data thread call `session.handle(event)` soon."""
         self.letters.append((session, event))
         self.wake()

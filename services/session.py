@@ -20,8 +20,9 @@ from models.gap import Gap
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal, derive_signal_id
+from services.state_memory import SessionMemory
 from services.telemetry.logs import Throttle
-from services.turn import Retired, Turn
+from services.turn import Errand, Letter, Retired, Turn
 from strategies.base_strategy import BaseStrategy
 
 LOG_SECONDS = 1.0
@@ -45,7 +46,7 @@ class SessionHost:
     """
 
     submit: Callable[[Signal, float], str | None]
-    post: Callable[["Session", ExecutionReport | Gap | Lifecycle], None]
+    post: Callable[["Session", Letter], None]
     unroute: Callable[[str, "Session"], None]
     count_error: Callable[[str], None]
     changed: Callable[[str], None]
@@ -61,13 +62,13 @@ class Session:
         "_errors_in_a_row",
         "_host",
         "_last_identity",
-        "_open_signals",
         "_ordinal",
         "_turn",
         "bars",
         "deadline",
         "events_at_error",
         "identity",
+        "memory",
         "on_bar",
         "on_trade",
         "outcomes",
@@ -78,7 +79,13 @@ class Session:
         "trades",
     )
 
-    def __init__(self, identity: SessionIdentity, strategy: BaseStrategy, host: SessionHost) -> None:
+    def __init__(
+        self,
+        identity: SessionIdentity,
+        strategy: BaseStrategy,
+        host: SessionHost,
+        memory: SessionMemory | None = None,
+    ) -> None:
         self.identity = identity
         self.strategy = strategy
         self.state = SessionState.STARTING
@@ -93,7 +100,7 @@ class Session:
         self._errors_in_a_row = 0
         self._host = host
         self._turn = Turn()
-        self._open_signals: set[str] = set()
+        self.memory = memory or SessionMemory()
         self._last_identity = ""
         self._ordinal = 0
         strategy.attach(self)
@@ -107,9 +114,13 @@ class Session:
     def hand_over(self, turn: Turn) -> None:
         """Let the thread of this turn call the session from now on."""
         self._turn = turn
-        self.state = SessionState.RUNNING
 
-    def handle(self, event: ExecutionReport | Gap | Lifecycle) -> None:
+    def begin(self) -> None:
+        """Note that market data reaches the strategy from now on."""
+        self.state = SessionState.RUNNING
+        self._host.changed(self.identity.key)
+
+    def handle(self, event: Letter) -> None:
         """Call the handler of an event that is no market data, containing whatever it raises."""
         turn = self._turn
         tenure = turn.tenure
@@ -130,9 +141,14 @@ class Session:
         """Give a checked decision its identity and send it on its way; return the signal's id."""
         if self.state in ENDED:
             raise StrategyRejected(f"the session is {self.state}: {self.reason}")
+        if isinstance(self._turn.event, Errand):
+            raise StrategyRejected("get_state saves; it cannot send signals")
         signal = self._identify(decision)
+        if self.memory.is_warming_up:
+            self.memory.warm_up_signals += 1
+            return signal.signal_id
         self.signals += 1
-        self._open_signals.add(signal.signal_id)
+        self.memory.open_signals.add(signal.signal_id)
         self.strategy.position = self.strategy.position.after_signal(signal)
         refusal = self._host.submit(signal, self._turn.received_at)
         if refusal is not None:
@@ -169,6 +185,11 @@ class Session:
                 SessionState.ERROR, f"{self._errors_in_a_row} errors in a row, the last: {explain(error)}"
             )
 
+    def complain(self, action: str, error: BaseException) -> None:
+        """Count and log an error of the strategy that is not held against it."""
+        self._host.count_error(type(self.strategy).name)
+        throttle.log(log.error, action, key=self.identity.key, session=self.identity.key, exc_info=error)
+
     def end(self, state: SessionState, reason: str) -> None:
         """Tell the strategy of no more market data, in ERROR, or HALTED until a person looked."""
         self.state, self.reason = state, reason
@@ -192,6 +213,7 @@ class Session:
                 "expected": position.expected,
                 "realisedPnl": position.realised_pnl,
             },
+            **self.memory.describe(),
         }
 
     def _identify(self, decision: Decision) -> Signal:
@@ -215,23 +237,29 @@ class Session:
         )
 
     def _answered(self, report: ExecutionReport) -> None:
-        if report.signal_id not in self._open_signals:
+        if report.signal_id not in self.memory.open_signals:
             return  # of an earlier session under the same key, or answered before
-        self._open_signals.discard(report.signal_id)
+        self.memory.open_signals.discard(report.signal_id)
         self.outcomes["executed" if report.executed else report.status] += 1
-        self.strategy.apply_report(report)
+        if self.state is SessionState.STOPPED:  # `on_stop` was its last word
+            self.strategy.position = self.strategy.position.after_report(report)
+        else:
+            self.strategy.apply_report(report)
 
-    def _call_handler(self, event: ExecutionReport | Gap | Lifecycle) -> None:
+    def _call_handler(self, event: Letter) -> None:
         if isinstance(event, ExecutionReport):
             self._answered(event)
         elif isinstance(event, Gap):
             self.strategy.on_gap(event)
+        elif isinstance(event, Errand):
+            event.perform(self)
         else:
             self._stopped()
 
     def _stopped(self) -> None:
         if self.state in {SessionState.STOPPED, SessionState.QUARANTINED}:
             return  # a quarantined strategy may still be running somewhere
+        self._host.unroute(self.identity.symbol, self)  # here, so that it is known which bar was its last
         self.state = SessionState.STOPPED
         self.strategy.on_stop()
 

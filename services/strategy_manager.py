@@ -17,10 +17,13 @@ from models.execution import ExecutionReport
 from models.market_data import ControlEvent
 from models.session import AssetType, Lifecycle, SessionIdentity, SessionRecord, SessionState
 from services.routing import Router
-from services.session import Session, SessionHost, describe_identity, explain
+from services.session import ENDED, Session, SessionHost, describe_identity, explain
 from services.starter import Starter
+from services.state_desk import StateDesk
+from services.state_recall import Recollection, rebuild
 from services.strategy_source import StrategyRecipe, StrategySource, default_strategy_id
-from services.turn import Turn
+from services.turn import Errand, Turn
+from services.warm_up import join
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +44,19 @@ class WaitingSession:
 class StrategyManager:
     """Starts, finds and stops sessions, and keeps the routing table equal to those that run."""
 
-    def __init__(self, source: StrategySource, router: Router, host: SessionHost, data_turn: Turn) -> None:
+    def __init__(
+        self,
+        source: StrategySource,
+        router: Router,
+        host: SessionHost,
+        data_turn: Turn,
+        states: StateDesk,
+    ) -> None:
         self._source = source
         self._router = router
         self._host = host
         self._data_turn = data_turn
+        self._states = states
         self._starter = Starter(host.deadline_max_ms / 1000)
         self._starting: Session | None = None
         self._lock = Lock()
@@ -85,16 +96,11 @@ class StrategyManager:
             session_id=session_id,
             started_at=datetime.now(UTC),
         )
-        return self.adopt(identity)
+        return self._begin(identity, known=False)
 
     def adopt(self, identity: SessionIdentity) -> str:
-        """Start a session that was known before, as `start_session` does."""
-        waiting = WaitingSession(SessionRecord(identity=identity, state=SessionState.STARTING))
-        with self._lock:
-            self._sessions[identity.key] = waiting
-        outcome = self._build(waiting)
-        self._host.changed(identity.key)
-        return outcome
+        """Start a session that was known before, as `start_session` does, but never without its state."""
+        return self._begin(identity, known=True)
 
     def hold(self, record: SessionRecord) -> None:
         """Keep a session that was known before without running it: HALTED, or PENDING, with its reason."""
@@ -121,12 +127,14 @@ class StrategyManager:
         session = self._sessions.get(key)
         if isinstance(session, Session):
             self._host.post(session, report)
+        else:
+            self._states.answer(key, report)
 
     def halt_session(self, key: str, reason: str) -> None:
         """Tell a session nothing more until a person looked: the outcome of an order is unknown."""
         session = self._sessions.get(key)
         if isinstance(session, Session):
-            session.end(SessionState.HALTED, reason)
+            self._host.post(session, Errand(lambda halted: halted.end(SessionState.HALTED, reason)))
 
     def sessions(self) -> list[dict[str, Any]]:
         """Describe every session, in the names of the wire."""
@@ -155,12 +163,21 @@ class StrategyManager:
             return strategy_id
         return f"{strategy_id}@{symbol}"
 
-    def _build(self, waiting: WaitingSession) -> str:
+    def _begin(self, identity: SessionIdentity, *, known: bool) -> str:
+        waiting = WaitingSession(SessionRecord(identity=identity, state=SessionState.STARTING))
+        with self._lock:
+            self._sessions[identity.key] = waiting
+        outcome = self._build(waiting, known=known)
+        self._host.changed(identity.key)
+        return outcome
+
+    def _build(self, waiting: WaitingSession, *, known: bool) -> str:
         identity = waiting.identity
         self._starting = None
         try:
             recipe = self._source.find(identity.strategy_id, identity.symbol)
-            session = self._starter.run(lambda: self._start(identity, recipe))
+            past = self._states.recollect(identity, known=known)
+            session = self._starter.run(lambda: self._start(identity, recipe, past))
         except StorageUnavailable as error:
             waiting.state, waiting.reason = SessionState.PENDING, explain(error)
             log.warning("session_pending", session=identity.key, reason=waiting.reason)
@@ -179,16 +196,23 @@ class StrategyManager:
         with self._lock:
             self._sessions[identity.key] = session
             session.hand_over(self._data_turn)
-            self._router.add(identity.symbol, session)
+        self._host.post(session, Errand(lambda joining: join(joining, self._router, self._data_turn)))
+        self._states.enter(session)
         log.info(
-            "session_started", session=identity.key, strategy=identity.strategy_id, symbol=identity.symbol
+            "session_started",
+            session=identity.key,
+            strategy=identity.strategy_id,
+            symbol=identity.symbol,
+            state_restored=session.memory.restored,
         )
         return "started"
 
-    def _start(self, identity: SessionIdentity, recipe: StrategyRecipe) -> Session:
-        """Make the strategy and call its `on_start`. On the starter's thread: both are an author's code."""
-        strategy = recipe.build(identity.strategy_id, identity.symbol, identity.session_id)
-        session = self._starting = Session(identity, strategy, self._host)
+    def _start(self, identity: SessionIdentity, recipe: StrategyRecipe, past: Recollection) -> Session:
+        """Make the strategy as it was saved, and call `on_start`. On the starter's thread."""
+        strategy, memory = rebuild(
+            lambda: recipe.build(identity.strategy_id, identity.symbol, identity.session_id), identity, past
+        )
+        session = self._starting = Session(identity, strategy, self._host, memory)
         session.start(Turn())
         return session
 
@@ -200,8 +224,9 @@ class StrategyManager:
         for session in stopping:
             log.info("session_stopping", session=session.identity.key)
             if isinstance(session, Session):
-                session.state = SessionState.STOPPING
-                self._router.remove(session.identity.symbol, session)
+                if session.state not in ENDED:
+                    session.state = SessionState.STOPPING
                 self._host.post(session, Lifecycle("stop", session.identity.started_at))
+                self._states.leave(session)
             self._host.changed(session.identity.key)
         return len(stopping)

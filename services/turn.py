@@ -1,5 +1,7 @@
 """Whose turn it is: which session a thread is calling, with which event, and whether the thread still may."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.execution import ExecutionReport
@@ -10,7 +12,23 @@ from models.session import Lifecycle
 if TYPE_CHECKING:
     from services.session import Session
 
-InputEvent = Bar | Trade | ExecutionReport | Gap | Lifecycle
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Errand:
+    """Something that the worker itself wants done for a session, on the thread that may call its strategy."""
+
+    perform: Callable[["Session"], None]
+
+    @property
+    def identity(self) -> str:
+        """Two errands are never told apart: no signal answers one."""
+        return "errand"
+
+
+Letter = ExecutionReport | Gap | Lifecycle | Errand
+"""What reaches a session by the mailbox."""
+
+InputEvent = Bar | Trade | Letter
 
 
 class Retired(BaseException):

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from config import Settings
 from models.errors import ConfigError
+from models.signal import Signal
 from services.control_listener import ControlListener
 from services.data_consumer import DataConsumer
 from services.database_check import DatabaseCheck
@@ -29,6 +31,11 @@ from services.signals.desk import SignalDesk
 from services.signals.gateway_client import GatewayOptions
 from services.signals.outbox import MemoryOutbox, Outbox
 from services.signals.postgres_outbox import PostgresOutbox
+from services.state_desk import StateDesk
+from services.state_history import RecordedSignals, SignalHistory, UnansweredSignals
+from services.state_keeper import StateKeeper
+from services.state_source import source_hash
+from services.state_store import PostgresStates, RedisStates, StateStore
 from services.stop_signal import StopSignal
 from services.strategy_manager import StrategyManager
 from services.strategy_source import StrategySource
@@ -56,11 +63,13 @@ class Worker:
         self._database = Database(settings.database_url) if settings.database_url else None
         self._session_registry = SessionRegistry(settings.redis_url, worker_name())
         self._database_check = DatabaseCheck(self._database) if self._database else None
-        self._desk = self._make_desk()
+        outbox = self._make_outbox()
+        self._desk = self._make_desk(outbox)
         self._router = Router()
         self._mailbox = Mailbox()
         turn = Turn()
-        self._manager = StrategyManager(self._source(), self._router, self._host(), turn)
+        self._states = make_state_desk(settings, self._database, outbox, self._mailbox)
+        self._manager = StrategyManager(self._source(), self._router, self._host(), turn, self._states)
         self._data = DataConsumer(settings.redis_url, turn, self._router, self._mailbox, self._dead_letters)
         self._supervisor = Supervisor(turn, self._data.take_over, settings.handler_deadline_ms / 1000)
         table = SessionTable(self._database) if self._database else None
@@ -92,6 +101,7 @@ class Worker:
         self._session_registry.start(self._manager.sessions)
         self._supervisor.start()
         self._data.start()
+        self._states.start()
         self._control.start()
         log.info("worker_started", **self._settings.describe())
         if self._settings.database_url is None:
@@ -105,7 +115,8 @@ class Worker:
         Control first, so that nothing new starts, and the registry, in which the next start is to find these
         sessions running. Then market data, so that no strategy decides any more.
         Signals that are on their way are answered while strategies can still hear of it; then `on_stop`,
-        whose signals go out too. Last the threads that everybody else used.
+        whose signals go out too, and then their states are written, with the last answers in the positions.
+        Last the threads that everybody else used.
         """
         deadline = time.monotonic() + self._settings.shutdown_seconds
         log.info("worker_stopping", sessions=sum(self._manager.count_states().values()))
@@ -116,6 +127,8 @@ class Worker:
         self._manager.stop_all()
         told = self._mailbox.flush(_left(_halfway(deadline)))
         unsent = self._desk.stop(_halfway(deadline))
+        self._mailbox.flush(_left(_halfway(deadline)))
+        unsaved = self._states.stop(_left(_halfway(deadline)))
         self._data.stop(_left(deadline))
         self._supervisor.stop(_left(deadline))
         self._dead_letters.stop(_left(deadline))
@@ -124,7 +137,7 @@ class Worker:
         if self._database is not None:
             self._database.close()
         self._http.stop(_left(deadline))
-        log.info("worker_stopped", every_on_stop_returned=told, signals_left=unsent)
+        log.info("worker_stopped", every_on_stop_returned=told, signals_left=unsent, states_left=unsaved)
         return 0
 
     @property
@@ -160,7 +173,7 @@ class Worker:
         self._control.resume(key)
         return True
 
-    def _make_desk(self) -> SignalDesk:
+    def _make_desk(self, outbox: Outbox) -> SignalDesk:
         settings = self._settings
         return SignalDesk(
             GatewayOptions(
@@ -170,7 +183,7 @@ class Worker:
                 hmac_secret=_reveal(settings.gateway_hmac_secret),
             ),
             CourierOptions(threads=settings.gateway_threads, idempotent=settings.gateway_idempotent),
-            self._make_outbox(),
+            outbox,
             SignalMetrics(self._registry),
         )
 
@@ -186,6 +199,8 @@ class Worker:
             for failure in strategies.load_folder(self._settings.strategies_path):
                 log.error("strategy_file_refused", file=failure.file, reason=failure.reason)
         strategies.get(self._settings.default_strategy)
+        for name in strategies.names():
+            source_hash(strategies.get(name))  # while the files are still as they were loaded
         return StrategySource(strategies, self._database, self._settings.default_strategy)
 
     def _host(self) -> SessionHost:
@@ -226,6 +241,21 @@ class Worker:
             outbox_pending=lambda: self._desk.pending,
             feed_age_seconds=self._router.feed_age,
         )
+
+
+def make_state_desk(
+    settings: Settings, database: Database | None, outbox: Outbox, mailbox: Mailbox
+) -> StateDesk:
+    """Return what saves states: in PostgreSQL where there is one, else in Redis."""
+
+    def unfinished() -> Iterator[Signal]:
+        return (entry.signal for entry in outbox.unfinished())
+
+    store: StateStore = RedisStates(settings.redis_url) if database is None else PostgresStates(database)
+    history: SignalHistory = UnansweredSignals(unfinished)
+    if database is not None:
+        history = RecordedSignals(database, unfinished)
+    return StateDesk(StateKeeper(store, settings.state_seconds), history, mailbox.post)
 
 
 def worker_name() -> str:

@@ -136,6 +136,7 @@ class Floor:
         )
         session = Session(identity, strategy, self._host)
         session.hand_over(self.turn)
+        session.begin()
         self.router.add(strategy.symbol, session)
         return session
 
@@ -200,14 +201,14 @@ def test_letters_are_under_the_same_deadline(floor: Floor, hang: Callable[[], No
         floor.mailbox.post(floor.hanging, stop)
     else:
         floor.hanging.strategy.send_signal  # noqa: B018 — the report below answers no signal of ours
-        floor.hanging._open_signals.add("s1")  # noqa: SLF001 — as if it had been sent
+        floor.hanging.memory.open_signals.add("s1")  # as if it had been sent
         report = ExecutionReport(signal_id="s1", symbol="AAPL", action="BUY", quantity=1.0, status="filled")
         floor.mailbox.post(floor.hanging, report)
     floor.mailbox.post(floor.before[0], stop)
     eventually(lambda: floor.before[0].state is SessionState.STOPPED)
     assert floor.hanging.state is SessionState.QUARANTINED
     published = floor.publish(5)
-    eventually(lambda: floor.heard() == [published] * OTHERS)
+    eventually(lambda: floor.heard() == [[], *[published] * (OTHERS - 1)])  # the first was stopped
 
 
 def test_a_slow_handler_within_its_deadline_is_left_alone(floor: Floor) -> None:

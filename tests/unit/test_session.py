@@ -82,6 +82,7 @@ class World:
         self.session = Session(identity, self.strategy, host)
         self.session.start(Turn())
         self.session.hand_over(self.turn)
+        self.session.begin()
 
     def _submit(self, signal: Signal, _received_at: float) -> str | None:
         self.signals.append(signal)

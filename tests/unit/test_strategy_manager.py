@@ -7,17 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import StorageUnavailable, StrategyRejected
-from models.execution import ExecutionReport
-from models.gap import Gap
 from models.market_data import Bar, ControlEvent, Trade
-from models.session import Lifecycle
 from services.routing import Router, sessions_of
 from services.session import Session, SessionHost
 from services.strategy_manager import StrategyManager
 from services.strategy_source import StrategyRecipe, default_strategy_id
-from services.turn import Turn
+from services.turn import Letter, Turn
 from strategies.base_strategy import BaseStrategy
 from tests.control_model import Event, expected_sessions
+from tests.state_keeping import state_desk
 
 
 class Quiet(BaseStrategy):
@@ -73,9 +71,9 @@ class World:
             max_errors=3,
         )
         source: Any = self.source
-        self.manager = StrategyManager(source, self.router, host, Turn())
+        self.manager = StrategyManager(source, self.router, host, Turn(), state_desk(self._post))
 
-    def _post(self, session: Session, event: ExecutionReport | Gap | Lifecycle) -> None:
+    def _post(self, session: Session, event: Letter) -> None:
         session.handle(event)
 
     def apply(self, action: str, symbol: str, strategy: str | None = None, session: str | None = None) -> str:

@@ -1,0 +1,178 @@
+"""The counter between sessions and where their states are kept: takes states in, gives them back."""
+
+from collections import deque
+from collections.abc import Callable
+from threading import Event, Lock
+
+import structlog
+
+from models.errors import ConfigError, StorageConflict, StorageUnavailable, StrategyTimedOut
+from models.execution import ExecutionReport
+from models.session import SessionIdentity, SessionState
+from services.session import Session
+from services.state_capture import capture, encode_state
+from services.state_history import PastSignal, SignalHistory
+from services.state_keeper import StateKeeper
+from services.state_memory import NEVER_SAVED
+from services.state_recall import Recollection
+from services.state_rota import Rota
+from services.turn import Errand, Letter
+
+UNCLAIMED_REPORTS = 10_000
+PATIENCE_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class StateDesk:
+    """Knows every session that has a strategy: saves their states, a share at a time, and finds them again.
+
+    A session that left is known until its last signal has its answer, so that its position is saved as it
+    was in the end. Answers that come before their session does wait for it. `post` has the data thread
+    deal with a letter soon.
+    """
+
+    def __init__(
+        self, keeper: StateKeeper, history: SignalHistory, post: Callable[[Session, Letter], None]
+    ) -> None:
+        self._keeper = keeper
+        self._history = history
+        self._post = post
+        self._rota = Rota()
+        self._present: dict[str, Session] = {}
+        self._leaving: dict[str, Session] = {}
+        self._unclaimed: deque[tuple[str, ExecutionReport]] = deque(maxlen=UNCLAIMED_REPORTS)
+        self._lock = Lock()
+
+    @property
+    def reason(self) -> str | None:
+        """Why states are not written at the moment; None when they are."""
+        return self._keeper.reason
+
+    def start(self) -> None:
+        """Begin to save."""
+        self._keeper.start(self._ask)
+
+    def stop(self, timeout: float) -> int:
+        """Write what was handed in, for at most `timeout` seconds; return how many states were left."""
+        return self._keeper.stop(timeout)
+
+    def recollect(self, identity: SessionIdentity, *, known: bool) -> Recollection:
+        """Return what is known of a session's past. Waits until an earlier one of its key is saved.
+
+        Raises StorageUnavailable for a session that is `known` to have run; another one starts fresh then.
+        """
+        self._dismiss(identity.key)
+        try:
+            saved = self._keeper.load(identity.key)
+        except StorageConflict as error:
+            return Recollection(reason=str(error))
+        except StorageUnavailable as error:
+            if known:
+                raise
+            return Recollection(reason=str(error))
+        reason = NEVER_SAVED
+        if saved is not None and saved.symbol != identity.symbol:
+            reason = f"what was saved under this key is of {saved.symbol}"
+            saved = None
+        if saved is None and not known:
+            return Recollection(reason=reason)
+        open_signals = saved.open_signals if saved is not None else ()
+        moment = saved.saved_at if saved is not None else identity.started_at
+        try:
+            signals = self._history.since(identity.key, open_signals, moment)
+        except ConfigError as error:
+            raise StorageUnavailable(str(error)) from error
+        found = {signal.signal_id for signal in signals}
+        with self._lock:
+            reports = [report for key, report in self._unclaimed if key == identity.key]
+        signals += [
+            PastSignal(each.signal_id, each.action, each.quantity, each)
+            for each in reports
+            if each.signal_id in open_signals and each.signal_id not in found
+        ]
+        return Recollection(saved, tuple(signals), reason)
+
+    def enter(self, session: Session) -> None:
+        """Save this session from now on, and tell it what was answered before it was there."""
+        key = session.identity.key
+        with self._lock:
+            self._present[key] = session
+            reports = [report for owner, report in self._unclaimed if owner == key]
+            if reports:
+                others = (each for each in self._unclaimed if each[0] != key)
+                self._unclaimed = deque(others, maxlen=UNCLAIMED_REPORTS)
+        for report in reports:
+            self._post(session, report)
+
+    def leave(self, session: Session) -> None:
+        """Save a session that was told to stop once more, after its `on_stop`."""
+        with self._lock:
+            self._present.pop(session.identity.key, None)
+            self._leaving[session.identity.key] = session
+        self._post(session, Errand(self._save_last))
+
+    def answer(self, key: str, report: ExecutionReport) -> None:
+        """Take the answer to a signal: for a session that is there, that left, or that is still to come."""
+        with self._lock:
+            session = self._present.get(key) or self._leaving.get(key)
+            if session is None:
+                self._unclaimed.append((key, report))
+                return
+            leaving = key in self._leaving
+        self._post(session, report)
+        if leaving:
+            self._post(session, Errand(self._save_last))
+
+    def save(self, session: Session) -> None:
+        """Hand in what changed of a session. On the thread that may call it.
+
+        A session that ended by itself is not asked for its state: the last one stays, its position does not.
+        Raises StrategyTimedOut; whatever else `get_state` does wrong is counted and logged.
+        """
+        memory = session.memory
+        state, last_bars = (memory.saved.state, memory.saved.last_bars) if memory.saved else (None, {})
+        if session.reason is None:
+            try:
+                state = encode_state(session.strategy.get_state())
+                last_bars = memory.feed.last_bars() if memory.feed is not None else last_bars
+            except StrategyTimedOut:
+                raise
+            except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
+                session.complain("state_not_saved", error)
+        captured = capture(session, state, last_bars)
+        if not captured.says_the_same(memory.saved):
+            memory.saved = captured
+            self._keeper.hand_in(captured)
+
+    def _save_last(self, session: Session) -> None:
+        self.save(session)
+        if not session.memory.open_signals:
+            with self._lock:
+                if self._leaving.get(session.identity.key) is session:
+                    del self._leaving[session.identity.key]
+
+    def _dismiss(self, key: str) -> None:
+        """Have an earlier session of this key saved as it is now, and know it no longer."""
+        with self._lock:
+            former = self._leaving.pop(key, None) or self._present.pop(key, None)
+        if former is None:
+            return
+        saved = Event()
+
+        def save(session: Session) -> None:
+            try:
+                self.save(session)
+            finally:
+                saved.set()
+
+        self._post(former, Errand(save))
+        if not saved.wait(PATIENCE_SECONDS):
+            log.warning("state_of_former_session_not_awaited", session=key)
+
+    def _ask(self, share: float) -> None:
+        with self._lock:
+            present = dict(self._present)
+        for key in self._rota.next(present, share):
+            if present[key].state is not SessionState.QUARANTINED:
+                self._post(present[key], Errand(self.save))

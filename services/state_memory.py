@@ -1,0 +1,41 @@
+"""What a session remembers beside its strategy, and where it got it from."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from models.saved_state import SavedState
+from services.symbol_feed import SymbolFeed
+
+NEVER_SAVED = "nothing was saved"
+
+
+@dataclass(slots=True)
+class SessionMemory:
+    """How a session began, and what of it was saved last.
+
+    `open_signals` are the ids of its signals that have no answer yet. `restored` tells whether `set_state`
+    was given a state; else `reason` says why not. `seen` holds the newest bar per timeframe that the state
+    had seen when it was saved. `saved` is what was handed in to be saved last; `feed` what its bars come
+    from, None before it is routed.
+    """
+
+    open_signals: set[str] = field(default_factory=set)
+    restored: bool = False
+    reason: str | None = NEVER_SAVED
+    seen: dict[str, datetime] = field(default_factory=dict)
+    saved: SavedState | None = None
+    feed: SymbolFeed | None = None
+    is_warming_up: bool = False
+    warm_up_bars: int = 0
+    warm_up_signals: int = 0
+
+    def describe(self) -> dict[str, Any]:
+        """Return what /sessions shows, in the names of the wire."""
+        return {
+            "stateRestored": self.restored,
+            "stateReason": self.reason,
+            "stateSavedAt": None if self.saved is None else self.saved.saved_at.isoformat(),
+            "warmUpBars": self.warm_up_bars,
+            "warmUpSignals": self.warm_up_signals,
+        }
