@@ -91,7 +91,7 @@ class OutboxWriter:
 
     def _step(self) -> None:
         self._search()
-        if not self._batch:
+        if not (self._batch or self._stop.is_set()):
             self._arrived.wait(QUIET_SECONDS if self._recorded or self._marks else WARM_SECONDS)
         self._batch.extend(self._arrived.take())
         is_quiet = not self._batch
