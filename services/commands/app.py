@@ -18,6 +18,7 @@ from services.commands.doctor import doctor
 from services.commands.gateway import gateway
 from services.commands.migrate import migrate
 from services.commands.session import sessions
+from services.commands.signals import signals
 from services.commands.strategies import strategies
 from services.stop_signal import StopSignal
 
@@ -69,6 +70,7 @@ def build(stop: StopSignal) -> typer.Typer:
     app.command()(migrate)
     app.command()(doctor)
     app.add_typer(sessions, name="session")
+    app.add_typer(signals, name="signals")
     app.add_typer(strategies, name="strategies")
     app.add_typer(dead_letters, name="dead-letters")
     return app
