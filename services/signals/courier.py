@@ -151,8 +151,8 @@ class Courier:
             now = self._clock()
             task = self._dispatcher.next(now)
             seconds = self._dispatcher.next_due() - now
-        if task is not None and seconds <= 0:
-            self._outbox.wake()  # there is work for one more
+        if task is not None and seconds < IDLE_SECONDS:
+            self._outbox.wake()  # while this thread is busy, another must be there by then
         return task, min(max(seconds, 0.0), IDLE_SECONDS)
 
     def _perform(self, task: Task) -> None:
@@ -168,8 +168,6 @@ class Courier:
                 ending = self._dispatcher.settle(task.delivery, result, self._clock())
             if ending is not None:
                 self._report(ending)
-            else:
-                self._outbox.wake()  # the others wait by times from before this one
 
     def _request(self, delivery: Delivery) -> Result:
         signal = delivery.entry.signal

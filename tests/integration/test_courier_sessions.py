@@ -17,6 +17,7 @@ from services.signals.verdict import Reply
 from tests.gateway_stub import SILENT_DROP, SILENT_RESET, Answer, GatewayStub, Received
 from tests.sample_signals import make_signal
 from tests.sending import QUICK, sending
+from tests.support import eventually
 
 if TYPE_CHECKING:
     from models.signal import Signal
@@ -108,6 +109,33 @@ def test_sessions_that_wait_occupy_no_thread(stub: GatewayStub) -> None:
             assert desk.send(f"session-{number}").report.status == "filled"
         assert desk.outbox.pending == 100
         assert len(stub.posts) == 200, "and nobody who was told to wait came back early"
+
+
+def test_a_wait_ends_in_time_while_other_threads_are_busy(stub: GatewayStub) -> None:
+    released = threading.Event()
+
+    def moody(received: Received) -> Answer:
+        if received.json["sessionId"] == "busy":
+            released.wait(15.0)
+        first = sum(other.signal_id == received.signal_id for other in stub.posts) == 1
+        waits = received.json["sessionId"] == "waiting" and first
+        return Answer(429, headers={"Retry-After": "0.3"}) if waits else stub.friendly(received)
+
+    stub.answer = moody
+    with sending(stub.url, threads=2, timeout=20.0) as desk:
+        for _ in range(4):
+            released.clear()
+            [waiting] = desk.put("waiting")
+            eventually(lambda: stub.posts and stub.posts[-1].json["sessionId"] == "waiting")
+            threading.Event().wait(0.05)  # both threads are idle, one until the wait ends
+            desk.put("busy")
+            assert desk.outcome().report.signal_id == waiting.signal_id
+            first, second = (
+                received.at for received in stub.posts if received.signal_id == waiting.signal_id
+            )
+            assert 0.3 <= second - first < 0.7
+            released.set()
+            desk.outcome()
 
 
 def test_one_session_does_not_starve_the_others(stub: GatewayStub) -> None:

@@ -83,6 +83,14 @@ def test_a_stop_ends_a_drain_and_all_threads(stub: GatewayStub) -> None:
         assert time.monotonic() - began < 2.0
 
 
+def test_a_stop_of_idle_threads_takes_no_time(stub: GatewayStub) -> None:
+    with sending(stub.url, threads=8) as desk:
+        desk.send()
+        began = time.monotonic()
+        assert desk.courier.stop(began + 10.0) == 0
+        assert time.monotonic() - began < 0.5
+
+
 def test_the_threads_are_named_and_hold_up_no_exit(stub: GatewayStub) -> None:
     with sending(stub.url, threads=3) as desk:
         mine = {thread for thread in threading.enumerate() if thread.name.startswith("courier-")}

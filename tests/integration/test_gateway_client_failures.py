@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from models.errors import NotSent, Uncertain
+from models.signal import Signal
 from services.signals.gateway_client import GatewayClient, GatewayOptions
 from services.signals.verdict import Reply
 from tests.gateway_stub import HANG, SILENT_DROP, SILENT_RESET, Answer, GatewayStub
@@ -194,10 +195,14 @@ def test_a_drip_on_a_kept_connection_has_a_deadline_of_its_own(stub: GatewayStub
     assert stub.connections == 2
 
 
-def test_a_gateway_that_reads_nothing_ends_with_the_deadline() -> None:
+@pytest.mark.parametrize(
+    "signal",
+    [make_signal(metadata={"large": "x" * 10_000_000}), make_signal(signal_id="x" * 10_000_000)],
+    ids=["a large body", "a large header"],
+)
+def test_a_gateway_that_reads_nothing_ends_with_the_deadline(signal: Signal) -> None:
     with GatewayStub(on_accept="hang") as stub:
         client = make_client(stub.url)
-        signal = make_signal(metadata={"large": "x" * 10_000_000})
         with pytest.raises(Uncertain, match="read_timeout"):
             within_deadline(lambda: client.execute(signal))
 
