@@ -88,6 +88,8 @@ class OutboxWriter:
             except Exception:  # the loop of a thread: whatever is wrong now, later signals need it
                 log.exception("outbox_writer_failed")
                 self._stop.wait(RETRY_SECONDS)
+        if self._batch or self._marks:
+            log.error("outbox_left_unwritten", signals=len(self._batch), ends=len(self._marks))
 
     def _step(self) -> None:
         self._search()

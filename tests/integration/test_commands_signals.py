@@ -82,10 +82,7 @@ def test_what_a_person_found_out_is_kept_with_name_and_time(
     row = rows(database_url)[0]
     assert (row["status"], row["report"]["status"]) == (finding, reported)
     assert row["reason"].startswith(f"resolved as {finding} by Ada at 20")
-    assert (
-        row["reason"].endswith("Z: asked the broker; was unknown (read_timeout)")
-        or "+00:00: asked" in row["reason"]
-    )
+    assert row["reason"].endswith(": asked the broker; was unknown (read_timeout)")
     assert row["report"]["filled_quantity"] == (10.0 if finding == "executed" else 0.0)
     assert ended.json["status"] == finding
 
