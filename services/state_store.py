@@ -37,7 +37,8 @@ SAVE_IN_REDIS = """
     for index = 1, #ARGV, 3 do
         local held = redis.call('HGET', KEYS[1], ARGV[index])
         local readable, entry = pcall(cjson.decode, held or 'null')
-        if not (readable and type(entry) == 'table' and (entry.saved_at or '') > ARGV[index + 1]) then
+        local moment = readable and type(entry) == 'table' and entry.saved_at
+        if not (type(moment) == 'string' and moment > ARGV[index + 1]) then
             redis.call('HSET', KEYS[1], ARGV[index], ARGV[index + 2])
         end
     end

@@ -20,9 +20,9 @@ def join(session: Session, router: Router, turn: Turn) -> None:
         feed.keep(wanted)
         memory.is_warming_up = True
         for bar in feed.warm_up_bars(wanted, memory.seen):
-            deliver_bar(iter((session,)), bar, turn)
             if session.state is not SessionState.STARTING:
                 break
+            deliver_bar(iter((session,)), bar, turn)
         memory.is_warming_up = False
         memory.warm_up_bars = session.bars
         session.events_at_error -= session.bars
