@@ -138,7 +138,7 @@ class StateDesk:
                 last_bars = memory.feed.last_bars() if memory.feed is not None else last_bars
             except StrategyTimedOut:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
                 session.complain("state_not_saved", error)
             if session.reason is not None:
                 return  # quarantined meanwhile: this thread came back too late
