@@ -56,7 +56,7 @@ class HostedSessions:
         self._dead_letters = DeadLetters(url)
         self._consumer = DataConsumer(url, self._turn, self._router, self._mailbox, self._dead_letters)
         self._host = SessionHost(
-            submit=lambda _signal, _received_at: None,
+            submit=lambda _signal, _received_at, _barred: None,
             post=self._mailbox.post,
             unroute=self._router.remove,
             count_error=lambda _name: None,

@@ -15,6 +15,7 @@ import structlog
 from models.errors import DecodeError, StrategyTimedOut
 from models.market_data import Bar, Trade
 from services.dead_letters import DeadLetters
+from services.gap_watch import GapWatch
 from services.mailbox import Mailbox
 from services.routing import PATTERNS, Route, Router
 from services.session import Session, deliver_bar, deliver_trade
@@ -44,6 +45,7 @@ class DataConsumer:
         dead_letters: DeadLetters,
     ) -> None:
         self.counters = EventCounters()
+        self.gaps = GapWatch(router, mailbox, self.counters)
         self.heartbeat = Heartbeat()
         self.subscribed = False
         self._turn = turn
@@ -85,8 +87,7 @@ class DataConsumer:
         self.subscribed = True
         log.info("market_data_subscribed", silent_seconds=silent_seconds)
         if silent_seconds is not None:
-            self.counters.gaps["bars"] += 1
-            self.counters.gaps["trades"] += 1
+            self.gaps.reconnected(silent_seconds)
 
     def on_lost(self, reason: str) -> None:
         """Note that market data may be missed from now on."""
@@ -95,13 +96,18 @@ class DataConsumer:
 
     def _run(self, tenure: Tenure) -> None:
         tenure.thread = get_ident()
-        try:
-            self._read()
-            self._mailbox.deliver()
-        except Retired:
-            log.warning("stuck_thread_came_back")
+        while True:
+            try:
+                self._read()
+                self._mailbox.deliver()
+            except Retired:
+                log.warning("stuck_thread_came_back")
+                return
+            except StrategyTimedOut:
+                log.warning("interruption_came_too_late")
+                continue
+            self._subscription.close()
             return
-        self._subscription.close()
 
     def _read(self) -> None:
         if self._delivery is not None:
@@ -112,9 +118,10 @@ class DataConsumer:
             self._turn.received_at = time.monotonic()
             self._messages = iter(batch)
             self._consume()
+            self.gaps.look_for_silence()
 
     def _consume(self) -> None:
-        """Deal with the messages at hand. A letter waits for the message before it, never the other way."""
+        """Deal with the messages at hand; letters come before the event that waits behind them."""
         router, letters = self._router, self._mailbox.letters
         unrouted = 0
         if letters:
@@ -130,9 +137,12 @@ class DataConsumer:
                 self._refuse(channel.decode(), payload, error)
                 continue
             if event is not None:
-                self._deliver((route, event, iter(route.sessions)))
-            if letters:
-                self._mailbox.deliver()
+                self._delivery = route, event, iter(route.sessions)  # kept before letters may hold us up
+                if letters:
+                    self._mailbox.deliver()
+                self._deliver(self._delivery)
+        if letters:
+            self._mailbox.deliver()
         if unrouted:
             self.counters.dropped["no_session"] += unrouted
 
@@ -156,26 +166,29 @@ class DataConsumer:
         recent = feed.recent.get(bar.timeframe)
         if recent is None:
             recent = feed.begin(bar.timeframe)
-        elif bar.timestamp <= recent[-1].timestamp:
+        last = recent[-1] if recent else None
+        if (last and bar.timestamp <= last.timestamp) or not self.gaps.takes_bar(feed, last, bar):
             self.counters.dropped["duplicate"] += 1
             return None
         recent.append(bar)
         feed.last_price = bar.close
         return bar
 
-    def _trade(self, route: Route, payload: bytes) -> Trade:
-        """Read a trade. Raises DecodeError."""
+    def _trade(self, route: Route, payload: bytes) -> Trade | None:
+        """Read a trade; None for one whose number was there before. Raises DecodeError."""
         trade, feed = Trade.decode(payload), route.feed
         if trade.symbol != feed.symbol:
             raise DecodeError(
                 "symbol_mismatch", f"a trade of {trade.symbol!r} on the channel of {feed.symbol!r}"
             )
+        if not self.gaps.takes_trade(feed, trade):
+            self.counters.dropped["duplicate"] += 1
+            return None
         feed.last_price = trade.price
         return trade
 
     def _deliver(self, delivery: Delivery) -> None:
         """Tell every session that was not told yet; survives interruptions, and the loss of the thread."""
-        self._delivery = delivery
         route, event, waiting = delivery
         counters, started = self.counters, time.monotonic()
         route.feed.heard_at = started
@@ -185,9 +198,7 @@ class DataConsumer:
                     deliver_bar(waiting, event, self._turn)
                 else:
                     deliver_trade(waiting, event, self._turn)
-                told = len(
-                    route.sessions
-                )  # a call, so that an interruption that came too late is raised here
+                told = len(route.sessions)  # a call: an interruption that came too late is raised here
             except StrategyTimedOut:
                 continue
             break

@@ -67,6 +67,14 @@ class Router:
         heard = [route.feed.heard_at for route in self.table.values()]
         return time.monotonic() - max(heard) if heard else None
 
+    def silent(self, limit: float) -> dict[str, float]:
+        """Return for how many seconds routed symbols were not heard of, of those over `limit`; 0 for none."""
+        if limit <= 0:
+            return {}
+        now = time.monotonic()
+        silences = {route.feed.symbol: now - route.feed.heard_at for route in self.table.values()}
+        return {symbol: seconds for symbol, seconds in silences.items() if seconds > limit}
+
     def close(self) -> None:
         """Route nothing to anybody from now on."""
         with self._lock:

@@ -9,7 +9,6 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -19,13 +18,15 @@ from models.execution import ExecutionReport
 from models.gap import Gap
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
-from models.signal import Decision, Signal, derive_signal_id
+from models.signal import Decision, Signal
+from services.signal_stamp import SignalStamp
 from services.state_memory import SessionMemory
 from services.telemetry.logs import Throttle
 from services.turn import Errand, Letter, Retired, Turn
 from strategies.base_strategy import BaseStrategy
 
 LOG_SECONDS = 1.0
+GAP_FENCE = "gap_fence"
 
 # A session that ended so sends nothing any more.
 ENDED = {SessionState.ERROR, SessionState.HALTED, SessionState.QUARANTINED}
@@ -38,14 +39,14 @@ throttle = Throttle(LOG_SECONDS)
 class SessionHost:
     """What a session needs of the worker around it.
 
-    `submit` takes a signal and the receipt of its event (monotonic seconds); it returns why it is refused, or
-    None. `post` has the data thread call `session.handle(event)` soon. `unroute` takes a session out of the
-    routing table; after `max_errors` in a row it is given up. `count_error` counts a failed call by the
-    strategy's name. `changed` tells that the session with this key is in another state. A call
-    may take `deadline_ms`; a class may ask for more, up to `deadline_max_ms`.
+    `submit` takes a signal, the receipt of its event (monotonic seconds), and why it must not be sent, if so;
+    it returns why it is refused, or None. `post` has the data thread call `session.handle(event)` soon.
+    `unroute` takes a session out of the routing table; after `max_errors` in a row it is given up.
+    `count_error` counts a failed call by the strategy's name. `changed` tells that the session with this key
+    is in another state. A call may take `deadline_ms`; a class may ask for more, up to `deadline_max_ms`.
     """
 
-    submit: Callable[[Signal, float], str | None]
+    submit: Callable[[Signal, float, str | None], str | None]
     post: Callable[["Session", Letter], None]
     unroute: Callable[[str, "Session"], None]
     count_error: Callable[[str], None]
@@ -61,8 +62,7 @@ class Session:
     __slots__ = (
         "_errors_in_a_row",
         "_host",
-        "_last_identity",
-        "_ordinal",
+        "_stamp",
         "_turn",
         "bars",
         "deadline",
@@ -101,8 +101,7 @@ class Session:
         self._host = host
         self._turn = Turn()
         self.memory = memory or SessionMemory()
-        self._last_identity = ""
-        self._ordinal = 0
+        self._stamp = SignalStamp(identity)
         strategy.attach(self)
 
     def start(self, turn: Turn) -> None:
@@ -143,14 +142,15 @@ class Session:
             raise StrategyRejected(f"the session is {self.state}: {self.reason}")
         if isinstance(self._turn.event, Errand):
             raise StrategyRejected("get_state saves; it cannot send signals")
-        signal = self._identify(decision)
+        signal = self._stamp.stamp(decision, self._turn.event)
         if self.memory.is_warming_up:
             self.memory.warm_up_signals += 1
             return signal.signal_id
         self.signals += 1
         self.memory.open_signals.add(signal.signal_id)
         self.strategy.position = self.strategy.position.after_signal(signal)
-        refusal = self._host.submit(signal, self._turn.received_at)
+        fenced = self.memory.feed is not None and self.memory.feed.fenced_for is not None
+        refusal = self._host.submit(signal, self._turn.received_at, GAP_FENCE if fenced else None)
         if refusal is not None:
             report = ExecutionReport(
                 signal_id=signal.signal_id,
@@ -215,26 +215,6 @@ class Session:
             },
             **self.memory.describe(),
         }
-
-    def _identify(self, decision: Decision) -> Signal:
-        event = self._turn.event or Lifecycle("start", self.identity.started_at)
-        identity = event.identity
-        self._ordinal = self._ordinal + 1 if identity == self._last_identity else 0
-        self._last_identity = identity
-        key = self.identity.key
-        return Signal(
-            action=decision.action,
-            price=decision.price,
-            quantity=decision.quantity,
-            confidence=decision.confidence,
-            metadata=decision.metadata,
-            signal_id=derive_signal_id(key, identity, self._ordinal),
-            session_key=key,
-            session_id=self.identity.session_id,
-            strategy_id=self.identity.strategy_id,
-            symbol=self.identity.symbol,
-            timestamp=event.timestamp if isinstance(event, Bar | Trade) else datetime.now(UTC),
-        )
 
     def _answered(self, report: ExecutionReport) -> None:
         if report.signal_id not in self.memory.open_signals:

@@ -38,4 +38,5 @@ class SessionMemory:
             "stateSavedAt": None if self.saved is None else self.saved.saved_at.isoformat(),
             "warmUpBars": self.warm_up_bars,
             "warmUpSignals": self.warm_up_signals,
+            "gapDetection": "none" if self.feed is None else self.feed.detection,
         }

@@ -18,8 +18,7 @@ import structlog
 
 from models.errors import StrategyTimedOut
 from models.session import SessionState
-from services.session import Session
-from services.turn import InputEvent, Turn
+from services.turn import Callee, InputEvent, Turn
 
 LOOKS_PER_DEADLINE = 10
 
@@ -40,7 +39,7 @@ class Supervisor:
         self._turn = turn
         self._take_over = take_over
         self._interval = deadline / LOOKS_PER_DEADLINE
-        self._session: Session | None = None
+        self._session: Callee | None = None
         self._event: InputEvent | None = None
         self._since = 0.0
         self._stop = Event()
@@ -79,13 +78,13 @@ class Supervisor:
         elif held_up > session.deadline:
             self._interrupt(session, event)
 
-    def _interrupt(self, session: Session, event: InputEvent | None) -> None:
+    def _interrupt(self, session: Callee, event: InputEvent | None) -> None:
         turn = self._turn
         thread = ctypes.c_ulong(turn.tenure.thread)
         if turn.session is session and turn.event is event:
             _raise_in_thread(thread, _TIMED_OUT)
 
-    def _replace(self, session: Session) -> None:
+    def _replace(self, session: Callee) -> None:
         turn = self._turn
         if turn.session is not session:
             return

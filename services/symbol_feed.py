@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from models.market_data import Bar
+from services.gap_detection import Detection, Position
 
 KEPT_AT_LEAST = 100
 KEPT_AT_MOST = 1_000
@@ -20,6 +21,9 @@ class SymbolFeed:
     `last_price` is the latest close or trade in the quote currency, `heard_at` when the last event came
     (monotonic seconds). `recent` holds the newest bars per timeframe, the newest last: 100 of each, more
     where a session asked for more, at most 1,000; of each timeframe beyond the sixteenth only one.
+
+    `detection` says how well gaps are known, the positions where its numbered channels stand. `fenced_for`
+    is None while signals may be sent, else the timeframes of which one bar was seen since a gap.
     """
 
     symbol: str
@@ -27,6 +31,10 @@ class SymbolFeed:
     heard_at: float = field(default_factory=time.monotonic)
     recent: dict[str, deque[Bar]] = field(default_factory=dict)
     kept: int = KEPT_AT_LEAST
+    detection: Detection = "bars"
+    bar_position: Position | None = None
+    trade_position: Position | None = None
+    fenced_for: set[str] | None = None
 
     def begin(self, timeframe: str) -> deque[Bar]:
         """Begin to keep the bars of a timeframe."""

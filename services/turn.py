@@ -2,22 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from models.execution import ExecutionReport
 from models.gap import Gap
 from models.market_data import Bar, Trade
-from models.session import Lifecycle
-
-if TYPE_CHECKING:
-    from services.session import Session
+from models.session import Lifecycle, SessionIdentity, SessionState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Errand:
-    """Something that the worker itself wants done for a session, on the thread that may call its strategy."""
+    """Something that the worker wants done with a session, on the thread that may call its strategy."""
 
-    perform: Callable[["Session"], None]
+    perform: Callable[[Any], None]
 
     @property
     def identity(self) -> str:
@@ -29,6 +26,16 @@ Letter = ExecutionReport | Gap | Lifecycle | Errand
 """What reaches a session by the mailbox."""
 
 InputEvent = Bar | Trade | Letter
+
+
+class Callee(Protocol):
+    """What is called: a session, as far as its supervisor has to do with it. `deadline` is in seconds."""
+
+    identity: SessionIdentity
+    deadline: float
+
+    def end(self, state: SessionState, reason: str) -> None:
+        """Tell the strategy of nothing more, and keep the reason."""
 
 
 class Retired(BaseException):
@@ -55,7 +62,7 @@ class Turn:
     __slots__ = ("event", "received_at", "session", "tenure")
 
     def __init__(self) -> None:
-        self.session: Session | None = None
+        self.session: Callee | None = None
         self.event: InputEvent | None = None
         self.received_at = 0.0
         self.tenure = Tenure()

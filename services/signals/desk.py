@@ -55,9 +55,9 @@ class SignalDesk:
         self._outbox.start()
         self._courier.start()
 
-    def submit(self, signal: Signal, received_at: float) -> str | None:
-        """Take a signal on its way; return why it is refused, or None. Never waits."""
-        refusal = self._outbox.put(signal, received_at)
+    def submit(self, signal: Signal, received_at: float, barred: str | None = None) -> str | None:
+        """Take a signal on its way, unless it is barred; return why it is refused, or None. Never waits."""
+        refusal = barred or self._outbox.put(signal, received_at)
         if refusal is not None:
             self._metrics.count(SignalStatus.REFUSED)
             log.warning(

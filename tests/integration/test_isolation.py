@@ -117,7 +117,7 @@ class Floor:
         self.supervisor = Supervisor(self.turn, self.consumer.take_over, DEADLINE)
         self.redis = redis.Redis.from_url(redis_url)
         self._host = SessionHost(
-            submit=lambda _signal, _received: None,
+            submit=lambda _signal, _received, _barred: None,
             post=self.mailbox.post,
             unroute=self.router.remove,
             count_error=lambda _: None,
@@ -180,7 +180,7 @@ def floor(redis_url: str) -> Iterator[Floor]:
 def never_ends(floor: Floor, hang: Callable[[], None], handler: str) -> None:
     strategy = floor.hanging.strategy
     assert isinstance(strategy, Hanging)
-    strategy.hang = hang  # type: ignore[method-assign]
+    strategy.hang = hang
     strategy.in_handler = handler
 
 

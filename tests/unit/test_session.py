@@ -84,7 +84,7 @@ class World:
         self.session.hand_over(self.turn)
         self.session.begin()
 
-    def _submit(self, signal: Signal, _received_at: float) -> str | None:
+    def _submit(self, signal: Signal, _received_at: float, _barred: str | None) -> str | None:
         self.signals.append(signal)
         return self.refusal
 

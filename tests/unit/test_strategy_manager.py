@@ -63,7 +63,7 @@ class World:
         self.source = Source()
         self.router = Router()
         host = SessionHost(
-            submit=lambda _signal, _received: None,
+            submit=lambda _signal, _received, _barred: None,
             post=self._post,
             unroute=self.router.remove,
             count_error=lambda _: None,

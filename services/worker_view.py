@@ -1,0 +1,103 @@
+"""What a worker shows of itself over HTTP, and the orders it takes there."""
+
+import hmac
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from config import Settings
+from services.control_listener import ControlListener
+from services.data_consumer import DataConsumer
+from services.database_check import DatabaseCheck
+from services.reconciliation import Reconciler
+from services.routing import Router
+from services.session import ENDED
+from services.signals.desk import SignalDesk
+from services.strategy_manager import StrategyManager
+from services.telemetry.health import Conditions, Health, Readiness
+from services.worker_parts import reveal
+
+BEAT_LIMIT_SECONDS = 5.0
+NAMED = 3
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The parts of a worker that its view looks at."""
+
+    settings: Settings
+    registry: CollectorRegistry
+    control: ControlListener
+    data: DataConsumer
+    desk: SignalDesk
+    manager: StrategyManager
+    reconciler: Reconciler
+    router: Router
+    database_check: DatabaseCheck | None
+
+
+class WorkerView:
+    """Answers from what the threads of the worker keep anyway: nothing here waits."""
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown = shown
+        self._conditions = self._make_conditions()
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The metrics."""
+        return self._shown.registry
+
+    def health(self) -> Health:
+        """Whether both threads beat."""
+        shown = self._shown
+        beats = {"control-listener": shown.control.heartbeat, "data-consumer": shown.data.heartbeat}
+        return Health.of(beats, BEAT_LIMIT_SECONDS, time.monotonic())
+
+    def readiness(self) -> Readiness:
+        """Whether the worker does its work, and what is missing."""
+        return self._conditions.readiness()
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Describe every session."""
+        return self._shown.manager.sessions()
+
+    def authorised(self, token: str) -> bool:
+        """Whether this is the CONTROL_TOKEN; never, where none is set."""
+        expected = reveal(self._shown.settings.control_token)
+        return expected is not None and hmac.compare_digest(token.encode(), expected.encode())
+
+    def resume(self, key: str) -> bool:
+        """Have a session that ended with a reason run again; false when there is none with this key."""
+        record = self._shown.manager.records().get(key)
+        if record is None or record.state not in ENDED:
+            return False
+        log.warning("session_resumed_by_hand", session=key, state=record.state.value, reason=record.reason)
+        self._shown.desk.resume(key)
+        self._shown.control.resume(key)
+        return True
+
+    def _make_conditions(self) -> Conditions:
+        shown, check = self._shown, self._shown.database_check
+        conditions = Conditions()
+        conditions.add("control", lambda: None if shown.control.subscribed else "not subscribed")
+        conditions.add("market_data", lambda: None if shown.data.subscribed else "not subscribed")
+        conditions.add("feeds", self._silent_feeds)
+        conditions.add("sessions", lambda: shown.reconciler.reason)
+        conditions.add("gateway", lambda: shown.desk.circuit_reason)
+        if check is not None:
+            conditions.add("database", lambda: check.reason)
+        return conditions
+
+    def _silent_feeds(self) -> str | None:
+        silent = self._shown.router.silent(self._shown.settings.feed_stale_seconds)
+        if not silent:
+            return None
+        named = [f"{symbol} for {seconds:.0f} s" for symbol, seconds in sorted(silent.items())]
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        return f"silent: {', '.join(named[:NAMED])}{more}"

@@ -1,0 +1,162 @@
+"""Gaps as sessions hear of them, through a real data thread."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from models.gap import Gap
+from models.market_data import Bar, Trade
+from models.session import SessionIdentity
+from models.signal import Signal
+from services.data_consumer import DataConsumer
+from services.dead_letters import DeadLetters
+from services.mailbox import Mailbox
+from services.routing import Router
+from services.session import Session, SessionHost
+from services.turn import Errand, Turn
+from services.warm_up import join
+from strategies.base_strategy import BaseStrategy
+from tests.support import eventually
+
+NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
+
+
+class Diary(BaseStrategy):
+    """Writes down, in order, everything that it is told, and sends a signal with every bar."""
+
+    name = "diary"
+
+    def __init__(self, strategy_id: str, symbol: str, session_id: str | None = None) -> None:
+        super().__init__(strategy_id, symbol, session_id)
+        self.entries: list[Any] = []
+
+    def on_bar(self, bar: Bar) -> None:
+        self.entries.append(("bar", round((bar.timestamp - NOON) / timedelta(minutes=1))))
+        self.send_signal("BUY", bar.close, 1)
+
+    def on_trade(self, trade: Trade) -> None:
+        self.entries.append(("trade", trade.seq))
+
+    def on_gap(self, gap: Gap) -> None:
+        self.entries.append((gap.stream, gap.reason, gap.missed))
+
+
+class World:
+    """A data thread with two sessions, of which one listens to another symbol."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.turn, self.router, self.mailbox = Turn(), Router(), Mailbox()
+        self.consumer = DataConsumer(redis_url, self.turn, self.router, self.mailbox, DeadLetters(redis_url))
+        self.redis = redis.Redis.from_url(redis_url)
+        self.barred: list[str | None] = []
+        self.diary, self.other = Diary("d", "AAPL"), Diary("o", "MSFT")
+        for diary in (self.diary, self.other):
+            self._add(diary)
+
+    def _add(self, diary: Diary) -> None:
+        host = SessionHost(
+            submit=self._submit,
+            post=self.mailbox.post,
+            unroute=self.router.remove,
+            count_error=lambda _: None,
+            changed=lambda _: None,
+            max_errors=3,
+        )
+        identity = SessionIdentity(
+            key=diary.strategy_id,
+            symbol=diary.symbol,
+            asset_type="stock",
+            strategy_id="diary",
+            session_id=None,
+            started_at=NOON,
+        )
+        session = Session(identity, diary, host)
+        session.hand_over(self.turn)
+        self.mailbox.post(session, Errand(lambda joining: join(joining, self.router, self.turn)))
+
+    def _submit(self, _signal: Signal, _received_at: float, barred: str | None) -> str | None:
+        self.barred.append(barred)
+        return None
+
+    def bar(self, minute: int, **more: Any) -> None:
+        moment = (NOON + timedelta(minutes=minute)).isoformat()
+        fields = {
+            "symbol": "AAPL",
+            "timeframe": "1m",
+            "open": 1,
+            "high": 1,
+            "low": 1,
+            "close": 1,
+            "volume": 1,
+        }
+        self.redis.publish("market_data:AAPL", json.dumps({**fields, "timestamp": moment, **more}))
+
+    def trade(self, seq: int) -> None:
+        moment = (NOON + timedelta(seconds=seq)).isoformat()
+        fields = {"symbol": "AAPL", "price": 1, "size": 1, "timestamp": moment, "seq": seq, "epoch": 1}
+        self.redis.publish("market_trades:AAPL", json.dumps(fields))
+
+    def wrote(self, *entries: Any) -> None:
+        eventually(lambda: len(self.diary.entries) >= len(entries))
+        assert self.diary.entries == list(entries)
+
+
+@pytest.fixture
+def world(redis_url: str) -> Iterator[World]:
+    world = World(redis_url)
+    world.consumer.start()
+    eventually(lambda: world.consumer.subscribed)
+    eventually(lambda: len(world.router.table) == 4)
+    yield world
+    assert world.consumer.stop(10)
+
+
+def test_numbers_make_a_gap_exact_and_it_is_told_before_the_bar_after_it(world: World) -> None:
+    for minute in (0, 1, 5, 6):
+        world.bar(minute, seq=minute + 100, epoch=1)
+    world.wrote(("bar", 0), ("bar", 1), ("bars", "sequence", 3), ("bar", 5), ("bar", 6))
+    assert world.consumer.counters.gaps == {"bars": 1}
+    assert world.other.entries == []
+
+
+def test_a_number_seen_before_is_dropped_as_a_duplicate(world: World) -> None:
+    for seq in (1, 2, 2, 1, 3):
+        world.trade(seq)
+    world.wrote(("trade", 1), ("trade", 2), ("trade", 3))
+    assert world.consumer.counters.dropped["duplicate"] == 2
+
+
+def test_missing_bars_are_noticed_without_numbers(world: World) -> None:
+    for minute in (0, 1, 4):
+        world.bar(minute)
+    world.wrote(("bar", 0), ("bar", 1), ("bars", "missing_bars", 2), ("bar", 4))
+
+
+def test_a_lost_connection_is_told_to_every_session(world: World) -> None:
+    world.bar(0)
+    eventually(lambda: world.diary.entries)
+    world.redis.client_kill_filter(_type="pubsub")
+    eventually(lambda: world.other.entries)
+    world.wrote(("bar", 0), ("connection", "connection_lost", None))
+    assert world.consumer.counters.gaps == {"bars": 1, "trades": 1}
+
+
+def test_a_fenced_session_sends_nothing_until_a_whole_interval_was_seen(world: World) -> None:
+    world.consumer.gaps.fences = True
+    for minute in (0, 1, 5, 6, 7):
+        world.bar(minute)
+    eventually(lambda: len(world.barred) == 5)
+    assert world.barred == [None, None, "gap_fence", None, None]
+
+
+def test_a_silent_feed_is_known_by_its_symbol(world: World) -> None:
+    world.bar(0)
+    eventually(lambda: world.diary.entries)
+    silent = eventually(lambda: world.router.silent(0.5))
+    assert silent.keys() <= {"AAPL", "MSFT"}
+    assert world.router.silent(0) == {}
+    assert world.router.silent(3600) == {}
