@@ -124,9 +124,9 @@ class DataConsumer:
         """Deal with the messages at hand; letters come before the event that waits behind them."""
         router, letters = self._router, self._mailbox.letters
         unrouted = 0
-        if letters:
-            self._mailbox.deliver()
         for _, _, channel, payload in self._messages:
+            if letters:
+                self._mailbox.deliver()
             route = router.table.get(channel)
             if route is None:
                 unrouted += 1
@@ -140,7 +140,10 @@ class DataConsumer:
                 self._delivery = route, event, iter(route.sessions)  # kept before letters may hold us up
                 if letters:
                     self._mailbox.deliver()
-                self._deliver(self._delivery)
+                    left = route.left_of(router.table.get(channel))
+                    self._delivery = (left, event, iter(left.sessions)) if left.sessions else None
+                if self._delivery is not None:
+                    self._deliver(self._delivery)
         if letters:
             self._mailbox.deliver()
         if unrouted:

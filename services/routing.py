@@ -25,6 +25,14 @@ class Route:
     sessions: tuple["Session", ...]
     carries_bars: bool
 
+    def left_of(self, now: "Route | None") -> "Route":
+        """Return the route without those that the table no longer names; itself where it names them all."""
+        if now is self:
+            return self
+        named = set() if now is None else {id(session) for session in now.sessions}
+        left = tuple(session for session in self.sessions if id(session) in named)
+        return self if len(left) == len(self.sessions) else Route(self.feed, left, self.carries_bars)
+
 
 RoutingTable = Mapping[bytes, Route]
 
