@@ -14,7 +14,7 @@ from services.db_client import migrate
 from services.embedded import EmbeddedPostgres
 from services.state_store import STATES
 from tests.acceptance.conftest import LiveWorker, StartWorker, bar
-from tests.gateway_stub import GatewayStub
+from tests.gateway_stub import HANG, GatewayStub
 from tests.support import eventually
 
 SOURCE = '''
@@ -212,3 +212,41 @@ def test_while_postgres_is_away_nobody_waits_and_the_newest_state_is_written_whe
         life.bars(7, volume=7)
         eventually(lambda: life.held() == 1.0)
         assert life.last_metadata()[:7] == [100 + minute / 100 for minute in range(7)]
+
+
+def test_what_was_executed_after_the_last_save_is_read_from_the_table_of_signals(
+    start_worker: StartWorker, database_url: str, tmp_path: Path
+) -> None:
+    with GatewayStub() as gateway:
+        settings = {"DATABASE_URL": database_url, "STATE_SECONDS": "3600"}
+        life = Life(start_worker, gateway, tmp_path / "strategies", **settings)
+        life.bought()
+        life.restart(signal.SIGKILL)  # nothing was ever saved
+        assert life.held() == 2.0
+        assert life.session()["stateReason"] == "nothing was saved"
+        life.restart(signal.SIGTERM)  # saved now
+        life.bars(3, volume=7)
+        eventually(lambda: life.held() == 1.0)
+        life.restart(signal.SIGKILL)  # sold since
+        session = life.session()
+        assert (session["stateRestored"], session["position"]["quantity"]) == (True, 1.0)
+        assert session["position"]["realisedPnl"] != 0.0
+        assert [post.json["action"] for post in gateway.posts] == ["BUY", "SELL"]
+
+
+def test_an_order_that_was_on_its_way_at_a_crash_is_booked_when_its_answer_comes(
+    start_worker: StartWorker, database_url: str, tmp_path: Path
+) -> None:
+    with GatewayStub() as gateway:
+        gateway.answer = lambda _: HANG
+        settings = {"DATABASE_URL": database_url, "GATEWAY_IDEMPOTENT": "true"}
+        life = Life(start_worker, gateway, tmp_path / "strategies", **settings)
+        life.worker.subscribe("AAPL", "ledger", "s1")
+        life.bars(0)
+        eventually(lambda: gateway.posts)
+        gateway.answer = gateway.friendly
+        life.restart(signal.SIGKILL)
+        eventually(lambda: life.held() == 2.0, 30)
+        position = life.session()["position"]
+        assert (position["quantity"], position["expected"]) == (2.0, 2.0)
+        assert len({post.signal_id for post in gateway.posts}) == 1
