@@ -4,12 +4,13 @@
 #   make test     every test, with a real Valkey and a real PostgreSQL
 #   make check    format, lint, types, import layers, architecture
 #
-# Variables: PYTHON=python3.12 (another interpreter), DEMO_ARGS="--speed 500", TEST_ARGS="-k paper", BENCH_ARGS=…
+# Variables: PYTHON=python3.12 (another interpreter), DEMO_ARGS="--speed 500", TEST_ARGS="-k paper", BENCH_ARGS=…, FAULTS_ARGS=…
 
 PYTHON ?= python3
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+FAULTS_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +34,7 @@ INSTALL = if $(RUN) -c 'import pip' 2>/dev/null; then pip="$(RUN) -m pip"; else 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format-check lint types layers architecture format bench lock clean
+.PHONY: help demo test check format-check lint types layers architecture format bench faults lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -64,6 +65,9 @@ architecture: $(DEV)
 format: $(DEV) ## write the formatting that `make check` asks for
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+faults: $(DEV) ## break things: what was lost or doubled, with real servers (FAULTS_ARGS="--quick")
+	@$(RUN) -m tests.faults $(FAULTS_ARGS)
 
 bench: $(DEV) ## measure: ratios to floors measured in the same run
 	@$(RUN) -m benchmarks $(BENCH_ARGS)

@@ -1,0 +1,52 @@
+"""Which experiments there are, and how a run of them goes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tests.faults import gateway_faults, redis_faults
+from tests.faults.databases import Databases
+from tests.faults.experiment import Experiment, Terms
+from tests.faults.report import Report
+from tests.faults.result import Result
+
+QUICK_ROUNDS = 2
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    experiment.name: experiment for experiment in (*redis_faults.EXPERIMENTS, *gateway_faults.EXPERIMENTS)
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run, and how. `rounds` None: as many as each experiment usually takes."""
+
+    names: Sequence[str]
+    seed: int
+    rounds: int | None = None
+    quick: bool = False
+    minutes: float = 20.0
+
+
+def run_all(plan: Plan, started: Callable[[Experiment], None]) -> Report:
+    """Run the named experiments one after the other; `started` is told of each."""
+    began_at = datetime.now(UTC)
+    with Databases() as databases:
+        results = []
+        for name in plan.names:
+            experiment = EXPERIMENTS[name]
+            started(experiment)
+            usual = min(experiment.rounds, QUICK_ROUNDS) if plan.quick else experiment.rounds
+            terms = Terms(databases, plan.seed, plan.rounds or usual, plan.quick, plan.minutes)
+            results.append(run_one(experiment, terms))
+    return Report(began_at, plan.seed, plan.quick, results)
+
+
+def run_one(experiment: Experiment, terms: Terms) -> Result:
+    """Run an experiment; one that does not come to its end has broken its promise."""
+    try:
+        return experiment.run(terms)
+    except Exception as error:  # noqa: BLE001 — the others are still to run, and the table says it
+        result = Result(experiment.name, experiment.promise, terms.rounds)
+        result.broken.append(f"did not come to its end: {type(error).__name__}: {error}")
+        return result
