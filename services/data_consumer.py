@@ -6,9 +6,11 @@ What other threads want of a session (reports, gaps, stops) they post to the mai
 two messages. So a strategy never meets two threads, and nothing on this path takes a lock.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from threading import Event, Thread, get_ident
+from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -26,6 +28,9 @@ from services.telemetry.metrics import EventCounters
 from services.turn import Retired, Tenure, Turn
 
 LOG_SECONDS = 10.0
+NO_TIME = timedelta()
+
+Deliver = Callable[[Iterator[Session], Any, Turn], None]
 
 Delivery = tuple[Route, Bar | Trade, Iterator[Session]]
 """An event on its way: its route, and the sessions that were not told yet."""
@@ -115,7 +120,7 @@ class DataConsumer:
         self._consume()
         for batch in self._batches:
             self.heartbeat.beat()
-            self._turn.received_at = time.monotonic()
+            self._turn.received_at = monotonic()
             self._messages = iter(batch)
             self._consume()
             self.gaps.look_for_silence()
@@ -170,7 +175,15 @@ class DataConsumer:
         if recent is None:
             recent = feed.begin(bar.timeframe)
         last = recent[-1] if recent else None
-        if (last and bar.timestamp <= last.timestamp) or not self.gaps.takes_bar(feed, last, bar):
+        late = False
+        if last is not None:
+            since_last = bar.timestamp - last.timestamp
+            if since_last <= NO_TIME:
+                self.counters.dropped["duplicate"] += 1
+                return None
+            late = since_last > feed.steps[bar.timeframe]
+        worth_a_look = late or bar.seq is not None or feed.fenced_for is not None
+        if worth_a_look and not self.gaps.takes_bar(feed, last, bar):
             self.counters.dropped["duplicate"] += 1
             return None
         recent.append(bar)
@@ -193,21 +206,19 @@ class DataConsumer:
     def _deliver(self, delivery: Delivery) -> None:
         """Tell every session that was not told yet; survives interruptions, and the loss of the thread."""
         route, event, waiting = delivery
-        counters, started = self.counters, time.monotonic()
-        route.feed.heard_at = started
+        deliver: Deliver = deliver_bar if route.carries_bars else deliver_trade
+        route.feed.heard_at = started = monotonic()
         while True:
             try:
-                if isinstance(event, Bar):
-                    deliver_bar(waiting, event, self._turn)
-                else:
-                    deliver_trade(waiting, event, self._turn)
-                told = len(route.sessions)  # a call: an interruption that came too late is raised here
+                deliver(waiting, event, self._turn)
+                seconds = monotonic() - started  # a call: an interruption that came too late is raised here
             except StrategyTimedOut:
                 continue
             break
         self._delivery = None
-        counters.handler_seconds.observe((time.monotonic() - started) / told, told)
-        if isinstance(event, Bar):
+        counters, told = self.counters, len(route.sessions)
+        counters.handler_seconds.observe(seconds / told, told)
+        if route.carries_bars:
             counters.bars_delivered += 1
             counters.bar_calls += told
         else:

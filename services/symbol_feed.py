@@ -4,10 +4,10 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from models.market_data import Bar
-from services.gap_detection import Detection, Position
+from services.gap_detection import Detection, Position, step_of
 
 KEPT_AT_LEAST = 100
 KEPT_AT_MOST = 1_000
@@ -22,6 +22,7 @@ class SymbolFeed:
     (monotonic seconds). `recent` holds the newest bars per timeframe, the newest last: 100 of each, more
     where a session asked for more, at most 1,000; of each timeframe beyond the sixteenth only one.
 
+    `steps` holds the time from one bar of a timeframe to the next, the longest there is where it is unknown;
     `detection` says how well gaps are known, the positions where its numbered channels stand. `fenced_for`
     is None while signals may be sent, else the timeframes of which one bar was seen since a gap.
     """
@@ -30,6 +31,7 @@ class SymbolFeed:
     last_price: float | None = None
     heard_at: float = field(default_factory=time.monotonic)
     recent: dict[str, deque[Bar]] = field(default_factory=dict)
+    steps: dict[str, timedelta] = field(default_factory=dict)
     kept: int = KEPT_AT_LEAST
     detection: Detection = "bars"
     bar_position: Position | None = None
@@ -40,6 +42,7 @@ class SymbolFeed:
         """Begin to keep the bars of a timeframe."""
         kept = self.kept if len(self.recent) < MOST_TIMEFRAMES else 1
         self.recent[timeframe] = deque(maxlen=kept)
+        self.steps[timeframe] = step_of(timeframe) or timedelta.max
         return self.recent[timeframe]
 
     def keep(self, count: int) -> None:
