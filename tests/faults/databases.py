@@ -56,6 +56,13 @@ def signal_statuses(url: str) -> dict[str, str]:
         return dict(cursor.fetchall())
 
 
+def unfinished_signals(url: str) -> int:
+    """How many recorded signals have not ended."""
+    with cursor_of(url) as cursor:
+        cursor.execute("SELECT count(*) FROM signals WHERE finished_at IS NULL")
+        return int(cursor.fetchone()[0])
+
+
 def add_session(url: str, key: str, symbol: str, strategy: str) -> None:
     """Write the row of a session that should run, as a platform does."""
     with cursor_of(url) as cursor:

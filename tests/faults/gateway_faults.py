@@ -86,9 +86,7 @@ class GatewayFault:
             measures.settle(stage)
             recovered = time.monotonic()
         result.recover.append(recovered - ended)
-        result.figures["memory grew by KiB"] = max(
-            _resident_kib(stage) - memory, float(result.figures.get("memory grew by KiB", 0))
-        )
+        result.note_largest("memory grew by KiB", _resident_kib(stage) - memory)
         if not self.everybody:
             self._compare(stage, others, (calm, began, ended), result)
 
@@ -104,13 +102,8 @@ class GatewayFault:
         measures.settle(stage, 10)
         before = measures.p99(measures.latencies(stage, others, calm, began))
         during = measures.p99(measures.latencies(stage, others, began, ended))
-        figures = result.figures
-        figures["p99 of others before in ms"] = max(
-            1e3 * before, float(figures.get("p99 of others before in ms", 0))
-        )
-        figures["p99 of others during in ms"] = max(
-            1e3 * during, float(figures.get("p99 of others during in ms", 0))
-        )
+        result.note_largest("p99 of others before in ms", 1e3 * before)
+        result.note_largest("p99 of others during in ms", 1e3 * during)
         limit = max(UNCHANGED_RATIO * before, before + UNCHANGED_SECONDS)
         result.expect(
             during <= limit, f"others waited: p99 {1e3 * during:.0f} ms, before {1e3 * before:.0f} ms"

@@ -6,14 +6,16 @@ import time
 from collections.abc import Iterable, Sequence
 from threading import Event
 
-from tests.faults.databases import signal_statuses
+from tests.faults.databases import signal_statuses, unfinished_signals
 from tests.faults.journals import EVERY
-from tests.faults.result import FINAL, Tally
+from tests.faults.result import Tally
 from tests.faults.stage import PROBE, Stage
 from tests.support import eventually
 
 STREAMS = ("control", "bars", "trades")
 RECOVERY_SECONDS = 60.0
+# What comes later than this counts as lost.
+LATE_SECONDS = 60.0
 POLL_SECONDS = 0.02
 _pause = Event()
 
@@ -33,8 +35,10 @@ def send(stage: Stage, symbols: Sequence[str], bars: int, interval: float = 0.00
         if len(minutes) < bars
     ]
     with contextlib.suppress(AssertionError):
-        eventually(lambda: not missing(stage, wanted), 10)
-    return complaints + [f"{key} missed {count} bars" for key, count in missing(stage, wanted).items()]
+        eventually(lambda: not missing(stage, wanted), LATE_SECONDS)
+    if missed := missing(stage, wanted):
+        complaints.append(f"{len(missed)} sessions missed up to {max(missed.values())} bars")
+    return complaints
 
 
 def missing(stage: Stage, minutes: dict[str, set[int]]) -> dict[str, int]:
@@ -123,6 +127,4 @@ def p99(values: Sequence[float]) -> float:
 
 
 def _is_settled(stage: Stage) -> bool:
-    return stage.worker.metric("worker_outbox_pending") == 0 and all(
-        status in FINAL for status in signal_statuses(stage.database_url).values()
-    )
+    return stage.worker.metric("worker_outbox_pending") == 0 and unfinished_signals(stage.database_url) == 0

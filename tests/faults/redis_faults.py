@@ -53,7 +53,7 @@ class RedisFault:
                 change_rows(stage, number)
         result.recover.append(measures.recover(stage, made.ended_at))
         if made.noticed is not None:
-            result.figures["noticed in s"] = max(made.noticed, float(result.figures.get("noticed in s", 0)))
+            result.note_largest("noticed in s", made.noticed)
             result.expect(made.noticed <= NOTICED_SECONDS, f"noticed only after {made.noticed:.2f} s")
         compare_gaps(stage, before, made, result)
         result.broken += measures.inexact_sessions(stage)

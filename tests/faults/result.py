@@ -55,6 +55,7 @@ class Result:
     name: str
     promise: str
     rounds: int
+    seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
     recover: list[float] = field(default_factory=list)
     figures: dict[str, float | str] = field(default_factory=dict)
@@ -64,6 +65,10 @@ class Result:
     def kept(self) -> bool:
         """Whether the promise held."""
         return not self.broken
+
+    def note_largest(self, figure: str, value: float) -> None:
+        """Keep the largest value of a figure over the rounds."""
+        self.figures[figure] = max(value, float(self.figures.get(figure, value)))
 
     def expect(self, held: object, complaint: str) -> None:
         """Note a way in which the promise is broken, unless it held."""

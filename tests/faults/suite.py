@@ -1,10 +1,11 @@
 """Which experiments there are, and how a run of them goes."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tests.faults import gateway_faults, redis_faults
+from tests.faults import gateway_faults, kills, postgres_faults, redis_faults, soak, strategy_faults
 from tests.faults.databases import Databases
 from tests.faults.experiment import Experiment, Terms
 from tests.faults.report import Report
@@ -13,7 +14,15 @@ from tests.faults.result import Result
 QUICK_ROUNDS = 2
 
 EXPERIMENTS: Mapping[str, Experiment] = {
-    experiment.name: experiment for experiment in (*redis_faults.EXPERIMENTS, *gateway_faults.EXPERIMENTS)
+    experiment.name: experiment
+    for experiment in (
+        *kills.EXPERIMENTS,
+        *redis_faults.EXPERIMENTS,
+        *gateway_faults.EXPERIMENTS,
+        *postgres_faults.EXPERIMENTS,
+        *strategy_faults.EXPERIMENTS,
+        *soak.EXPERIMENTS,
+    )
 }
 
 
@@ -44,9 +53,11 @@ def run_all(plan: Plan, started: Callable[[Experiment], None]) -> Report:
 
 def run_one(experiment: Experiment, terms: Terms) -> Result:
     """Run an experiment; one that does not come to its end has broken its promise."""
+    began = time.monotonic()
     try:
-        return experiment.run(terms)
+        result = experiment.run(terms)
     except Exception as error:  # noqa: BLE001 — the others are still to run, and the table says it
         result = Result(experiment.name, experiment.promise, terms.rounds)
         result.broken.append(f"did not come to its end: {type(error).__name__}: {error}")
-        return result
+    result.seconds = time.monotonic() - began
+    return result
