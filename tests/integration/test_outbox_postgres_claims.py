@@ -48,16 +48,19 @@ def test_what_several_starters_find_is_given_to_one_of_them(database_url: str) -
     threads = [threading.Thread(target=each.outbox.start) for each in after]
     for thread in threads:
         thread.start()
+    own = [make_signal() for _ in after]
+    for each, signal in zip(after, own, strict=True):
+        each.put(signal)
     found: list[str] = []
 
     def all_found() -> bool:
+        """A worker gives its own signal only when it has looked for others."""
         found.extend(entry.signal.signal_id for each in after for entry in each.outbox.take())
-        return len(found) >= 200
+        return {signal.signal_id for signal in own} <= set(found)
 
     eventually(all_found)
     for each in after:
         each.stop()
-        found.extend(entry.signal.signal_id for entry in each.outbox.take())
     assert sorted(found) == sorted(row["signal_id"] for row in rows(database_url))
 
 

@@ -56,6 +56,8 @@ class OutboxMachine(RuleBasedStateMachine):
             assert entry.settled is not None
             assert entry.settled.status.value == self.ended[signal_id]
             self.made.outbox.finish(entry, entry.settled)
+        else:
+            self.decide(1)  # when this one is given, the one before it was found to be on its way
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), attempt=st.integers(1, 5))
