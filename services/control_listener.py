@@ -73,6 +73,7 @@ class ControlListener:
         """Note that control events are heard, and for how long they were not."""
         self.subscribed = True
         self._reconcile_at = time.monotonic()
+        self._reconciler.reason = "not compared since the subscription"
         if silent_seconds is not None:
             self.gaps += 1
         log.info("control_subscribed", silent_seconds=silent_seconds)
@@ -100,7 +101,7 @@ class ControlListener:
         if time.monotonic() < self._reconcile_at:
             return
         try:
-            self._reconciler.reconcile()
+            self._reconciler.reconcile(self.heartbeat.beat)
         except Exception:  # a session that cannot be compared must not end the thread that starts the others
             log.exception("reconciliation_failed")
         wait = self._reconcile_seconds if self._reconciler.reason is None else AWAY_SECONDS

@@ -1,6 +1,6 @@
 """Bringing the sessions that are held to those that should be: decided by a pure function, then done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from msgspec import Struct
@@ -87,15 +87,18 @@ class Reconciler:
         self._registry = registry
         self._table = table
 
-    def reconcile(self) -> None:
-        """Compare and converge. For the control thread; what cannot be reached now is asked the next time."""
+    def reconcile(self, beat: Callable[[], None]) -> None:
+        """Compare and converge; what cannot be reached now is asked the next time. For the control thread.
+
+        `beat` is called between two sessions, because a thousand of them take a while.
+        """
         held = self._manager.records()
         try:
             registered = self._registry.load()
         except StorageUnavailable as error:
             self.reason = str(error)
             return
-        rows, self.reason = self._read_table({*held, *registered})
+        rows, reason = self._read_table({*held, *registered})
         chosen = plan(held, registered, rows)
         if chosen.start or chosen.hold or chosen.stop:
             log.info(
@@ -104,11 +107,13 @@ class Reconciler:
         for record in chosen.hold:
             self._manager.hold(record)
         for identity in chosen.start:
+            beat()
             self._manager.adopt(identity)
         for key in chosen.stop:
             self._manager.stop_session(key)
         for key in (*chosen.forget, *(held.keys() - registered.keys())):
             self._registry.changed(key)
+        self.reason = reason
 
     def _read_table(self, session_ids: set[str]) -> tuple[SessionRows | None, str | None]:
         if self._table is None:

@@ -59,6 +59,7 @@ class StrategyManager:
         self._states = states
         self._starter = Starter(host.deadline_max_ms / 1000)
         self._starting: Session | None = None
+        self._halted_before: dict[str, str] = {}
         self._lock = Lock()
         self._sessions: dict[str, Session | WaitingSession] = {}
 
@@ -135,6 +136,8 @@ class StrategyManager:
         session = self._sessions.get(key)
         if isinstance(session, Session):
             self._host.post(session, Errand(lambda halted: halted.end(SessionState.HALTED, reason)))
+        else:
+            self._halted_before[key] = reason
 
     def sessions(self) -> list[dict[str, Any]]:
         """Describe every session, in the names of the wire."""
@@ -168,6 +171,8 @@ class StrategyManager:
         with self._lock:
             self._sessions[identity.key] = waiting
         outcome = self._build(waiting, known=known)
+        if (reason := self._halted_before.pop(identity.key, None)) is not None:
+            self.halt_session(identity.key, reason)
         self._host.changed(identity.key)
         return outcome
 

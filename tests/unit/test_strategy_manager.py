@@ -201,6 +201,14 @@ def test_an_adopted_session_keeps_its_start_so_that_its_signals_keep_their_ids(w
     assert after_a_restart.manager.records()["s1"].identity == identity
 
 
+def test_a_halt_that_comes_before_its_session_is_kept_for_it(world: World) -> None:
+    world.manager.halt_session("s1", "outcome unknown")
+    world.apply("subscribe", "AAPL", "quiet", "s1")
+    world.apply("subscribe", "AAPL", "quiet", "s2")
+    assert world.states() == {"s1": "HALTED", "s2": "RUNNING"}
+    assert world.routed("AAPL") == ["s2"]
+
+
 def test_a_halted_session_hears_no_market_data_and_is_not_started_over(world: World) -> None:
     world.apply("subscribe", "AAPL", "quiet", "s1")
     world.manager.halt_session("s1", "outcome unknown")
