@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from tests.faults.experiment import Experiment
-from tests.faults.suite import EXPERIMENTS, Plan, run_all
+from tests.faults.suite import EXPERIMENTS, QUICK, Plan, run_all
 
 WIDTH = 140
 RESULTS = Path(__file__).parents[2] / "var" / "faults"
@@ -27,7 +27,7 @@ def main(  # noqa: PLR0913 — as many as there are options
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON instead of the table.")] = False,
 ) -> None:
     """Break what the worker stands on, count what was lost or doubled, and keep the numbers in var/faults."""
-    names = [name for name in only.split(",") if name] or list(EXPERIMENTS)
+    names = [name for name in only.split(",") if name] or list(QUICK if quick else EXPERIMENTS)
     if unknown := [name for name in names if name not in EXPERIMENTS]:
         raise typer.BadParameter(f"no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))

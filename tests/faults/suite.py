@@ -11,7 +11,7 @@ from tests.faults.experiment import Experiment, Terms
 from tests.faults.report import Report
 from tests.faults.result import Result
 
-QUICK_ROUNDS = 2
+QUICK_ROUNDS = 1
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     experiment.name: experiment
@@ -24,6 +24,25 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *soak.EXPERIMENTS,
     )
 }
+
+# What the quick form runs where no names are given: one of each kind of failure, within a minute.
+QUICK = (
+    "kill-9",
+    "redis-restart",
+    "redis-kill-clients",
+    "redis-slow-reader",
+    "redis-slices",
+    "gateway-refused",
+    "gateway-429",
+    "gateway-drops-idempotent",
+    "gateway-drops-read-back",
+    "postgres-kill",
+    "postgres-restart",
+    "strategy-raises",
+    "strategy-loops",
+    "strategy-sleeps",
+    "strategy-on-stop",
+)
 
 
 @dataclass(frozen=True)
