@@ -42,7 +42,7 @@ class GatewayFault:
     victims: int = 1
     everybody: bool = False
     outlasts: bool = False
-    rounds: int = 3
+    rounds: int = 1
 
     def run(self, terms: Terms) -> Result:
         """Let victims decide while the gateway fails, in every round, and others all the time."""

@@ -193,6 +193,8 @@ def _judge_growth(samples: Sequence[Sample], result: Result, *, quick: bool) -> 
         "threads": _slope(steady, [each.threads for each in steady]),
         "descriptors": _slope(steady, [each.descriptors for each in steady]),
     }
+    last = steady[2 * len(steady) // 3 :]
+    result.figures["slope of memory at the end KiB/min"] = _slope(last, [each.memory_kib for each in last])
     result.figures["memory MiB"] = steady[-1].memory_kib / KIB
     result.figures["threads"], result.figures["descriptors"] = steady[-1].threads, steady[-1].descriptors
     for what, slope in slopes.items():
