@@ -3,6 +3,8 @@
 import json
 import logging
 import secrets
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +33,8 @@ def main(  # noqa: PLR0913 — as many as there are options
     if unknown := [name for name in names if name not in EXPERIMENTS]:
         raise typer.BadParameter(f"no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    # An exit on SIGTERM ends the servers and workers of the run; without it they would be left behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     progress = Console(stderr=True)
     seed = secrets.randbelow(2**32) if seed is None else seed
     progress.print(f"seed {seed}")
