@@ -43,7 +43,7 @@ demo: $(DEMO) ## see it: worker, gateway and both servers on real prices, then a
 	@$(RUN) main.py demo $(DEMO_ARGS)
 
 test: $(DEV) ## prove it: every test against real servers
-	@$(RUN) -m pytest -n 2 $(TEST_ARGS)
+	@$(RUN) -m pytest -n 4 $(TEST_ARGS)
 
 check: format-check lint types layers architecture ## format, lint, types, import layers, architecture
 

@@ -28,6 +28,7 @@ from services.telemetry.metrics import EventCounters
 from services.turn import Retired, Tenure, Turn
 
 LOG_SECONDS = 10.0
+FAILED_SECONDS = 0.1
 NO_TIME = timedelta()
 
 Deliver = Callable[[Iterator[Session], Any, Turn], None]
@@ -111,6 +112,14 @@ class DataConsumer:
             except StrategyTimedOut:
                 log.warning("interruption_came_too_late")
                 continue
+            except (
+                Exception
+            ):  # whatever one message or letter meets must not end the thread that reads the others
+                log.exception("data_thread_failed")
+                self._delivery = None
+                self._batches = self._subscription.batches(self._stop)
+                self._stop.wait(FAILED_SECONDS)
+                continue
             self._subscription.close()
             return
 
@@ -129,9 +138,9 @@ class DataConsumer:
         """Deal with the messages at hand; letters come before the event that waits behind them."""
         router, letters = self._router, self._mailbox.letters
         unrouted = 0
+        if letters:
+            self._mailbox.deliver()
         for _, _, channel, payload in self._messages:
-            if letters:
-                self._mailbox.deliver()
             route = router.table.get(channel)
             if route is None:
                 unrouted += 1
@@ -149,8 +158,10 @@ class DataConsumer:
                     self._delivery = (left, event, iter(left.sessions)) if left.sessions else None
                 if self._delivery is not None:
                     self._deliver(self._delivery)
-        if letters:
-            self._mailbox.deliver()
+            if (
+                letters
+            ):  # only between two messages: one that waits behind a letter could be lost with the thread
+                self._mailbox.deliver()
         if unrouted:
             self.counters.dropped["no_session"] += unrouted
 

@@ -13,6 +13,7 @@ from services.strategy_manager import StrategyManager
 
 log = structlog.get_logger(__name__)
 
+LEFT_BY_A_PERSON = {SessionState.HALTED, SessionState.QUARANTINED}
 WAITING_FOR_TABLE = "waiting for the database to say whether the session still runs"
 
 
@@ -35,8 +36,8 @@ def plan(
     """Compare what is held, what the registry says, and what the table says; None when it cannot be asked.
 
     The table is the truth about sessions with a row: they run when it says so. A session without a row runs
-    while the registry has it. HALTED is never left without a person, so a halted session stays halted. While
-    the table cannot be asked nothing starts that it may have ended meanwhile, and nothing that runs stops.
+    while the registry has it. HALTED and QUARANTINED are left by a person only, so such a session stays as it
+    is. While the table cannot be asked nothing starts that it may have ended meanwhile, and nothing stops.
     """
     ended = rows.ended if rows is not None else frozenset()
     wanted = dict(registered)
@@ -50,7 +51,7 @@ def plan(
             forget.append(key)
         elif key in held and held[key].state is not SessionState.PENDING:
             continue
-        elif record.state is SessionState.HALTED:
+        elif record.state in LEFT_BY_A_PERSON:
             hold.append(record)
         elif rows is not None:
             start.append(record.identity)

@@ -17,6 +17,7 @@ from models.errors import StrategyError, StrategyRejected, StrategyTimedOut
 from models.execution import ExecutionReport
 from models.gap import Gap
 from models.market_data import Bar, Trade
+from models.position import Position
 from models.session import Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal
 from services.signal_stamp import SignalStamp
@@ -27,6 +28,9 @@ from strategies.base_strategy import BaseStrategy
 
 LOG_SECONDS = 1.0
 GAP_FENCE = "gap_fence"
+TOO_MANY = "too_many_open_signals"
+MOST_OPEN_SIGNALS = 1_000
+LONGEST_REASON = 500
 
 # A session that ended so sends nothing any more.
 ENDED = {SessionState.ERROR, SessionState.HALTED, SessionState.QUARANTINED}
@@ -62,6 +66,7 @@ class Session:
     __slots__ = (
         "_errors_in_a_row",
         "_host",
+        "_name",
         "_stamp",
         "_turn",
         "bars",
@@ -98,6 +103,7 @@ class Session:
         self.on_trade: Callable[[Trade], None] = strategy.on_trade
         self.events_at_error = 0
         self._errors_in_a_row = 0
+        self._name = str(type(strategy).name)
         self._host = host
         self._turn = Turn()
         self.memory = memory or SessionMemory()
@@ -147,10 +153,12 @@ class Session:
             self.memory.warm_up_signals += 1
             return signal.signal_id
         self.signals += 1
+        too_many = len(self.memory.open_signals) >= MOST_OPEN_SIGNALS
         self.memory.open_signals.add(signal.signal_id)
         self.strategy.position = self.strategy.position.after_signal(signal)
         fenced = self.memory.feed is not None and self.memory.feed.fenced_for is not None
-        refusal = self._host.submit(signal, self._turn.received_at, GAP_FENCE if fenced else None)
+        barred = GAP_FENCE if fenced else TOO_MANY if too_many else None
+        refusal = self._host.submit(signal, self._turn.received_at, barred)
         if refusal is not None:
             report = ExecutionReport(
                 signal_id=signal.signal_id,
@@ -169,7 +177,7 @@ class Session:
         in_a_row = events == self.events_at_error and self._errors_in_a_row > 0
         self._errors_in_a_row = self._errors_in_a_row + 1 if in_a_row else 1
         self.events_at_error = events
-        self._host.count_error(type(self.strategy).name)
+        self._host.count_error(self._name)
         throttle.log(
             log.error,
             "strategy_failed",
@@ -187,7 +195,7 @@ class Session:
 
     def complain(self, action: str, error: BaseException) -> None:
         """Count and log an error of the strategy that is not held against it."""
-        self._host.count_error(type(self.strategy).name)
+        self._host.count_error(self._name)
         throttle.log(log.error, action, key=self.identity.key, session=self.identity.key, exc_info=error)
 
     def end(self, state: SessionState, reason: str) -> None:
@@ -199,10 +207,11 @@ class Session:
 
     def describe(self) -> dict[str, Any]:
         """Return what /sessions and the registry show, in the names of the wire."""
-        position = self.strategy.position
+        given: object = self.strategy.position
+        position = given if isinstance(given, Position) else Position()  # an author may have overwritten it
         return {
             **describe_identity(self.identity, self.state, self.reason),
-            "strategy": type(self.strategy).name,
+            "strategy": self._name,
             "bars": self.bars,
             "trades": self.trades,
             "signals": self.signals,
@@ -296,7 +305,11 @@ def where(error: BaseException) -> str:
 
 def explain(error: BaseException) -> str:
     """Say in one line what went wrong, for a session's reason."""
-    return str(error) if isinstance(error, StrategyError) else f"{type(error).__name__}: {error}"
+    try:
+        told = str(error)[:LONGEST_REASON].encode(errors="backslashreplace").decode()
+    except BaseException:  # noqa: BLE001 — an author's code: even the text of an error is
+        told = "(its text cannot be had)"
+    return told if isinstance(error, StrategyError) else f"{type(error).__name__}: {told}"
 
 
 def describe_identity(identity: SessionIdentity, state: SessionState, reason: str | None) -> dict[str, Any]:

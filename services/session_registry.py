@@ -80,13 +80,24 @@ class SessionRegistry:
                 self._write()
             except redis.RedisError as error:
                 log.warning("registry_not_written", waiting=len(self._changed), error=str(error))
-                if self._stop.wait(RETRY_SECONDS):
-                    return
-                self._news.set()
+            except Exception:  # one session that cannot be described must not end the record of the others
+                log.exception("registry_failed")
+            else:
+                continue
+            if self._stop.wait(RETRY_SECONDS):
+                return
+            self._news.set()
 
     def _write(self) -> None:
         keys = self._changed.copy()
         self._changed -= keys
+        try:
+            self._write_down(keys)
+        except BaseException:
+            self._changed |= keys
+            raise
+
+    def _write_down(self, keys: set[str]) -> None:
         held = {session["key"]: session for session in self._describe()}
         written: Any = {key: _encode(held[key], self._worker) for key in keys if key in held}
         gone = [key for key in keys if key not in held]
@@ -95,11 +106,7 @@ class SessionRegistry:
             pipeline.hset(REGISTRY, mapping=written)
         if gone:
             pipeline.hdel(REGISTRY, *gone)
-        try:
-            pipeline.execute()
-        except redis.RedisError:
-            self._changed |= keys
-            raise
+        pipeline.execute()
 
 
 class _Entry(msgspec.Struct, rename="camel"):

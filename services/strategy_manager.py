@@ -87,7 +87,9 @@ class StrategyManager:
         with self._lock:
             key = self._key(symbol, strategy_id, session_id)
             held = self._sessions.get(key)
-            if held is not None and held.state not in {SessionState.ERROR, SessionState.PENDING}:
+            if held is not None and held.state is SessionState.PENDING:
+                return "pending"  # it starts with its state, once what it waits for answers
+            if held is not None and held.state is not SessionState.ERROR:
                 return "duplicate"
         identity = SessionIdentity(
             key=key,
@@ -161,10 +163,11 @@ class StrategyManager:
     def _key(self, symbol: str, strategy_id: str, session_id: str | None) -> str:
         if session_id is not None:
             return session_id
+        qualified = f"{strategy_id}@{symbol}"
         held = self._sessions.get(strategy_id)
-        if held is None or held.identity.symbol == symbol:
+        if qualified not in self._sessions and (held is None or held.identity.symbol == symbol):
             return strategy_id
-        return f"{strategy_id}@{symbol}"
+        return qualified
 
     def _begin(self, identity: SessionIdentity, *, known: bool) -> str:
         waiting = WaitingSession(SessionRecord(identity=identity, state=SessionState.STARTING))
@@ -199,8 +202,11 @@ class StrategyManager:
             )
             return "error"
         with self._lock:
-            self._sessions[identity.key] = session
             session.hand_over(self._data_turn)
+            if self._sessions.get(identity.key) is not waiting:  # stopped by the gateway's word meanwhile
+                self._host.post(session, Lifecycle("stop", identity.started_at))
+                return "stopped"
+            self._sessions[identity.key] = session
         self._host.post(session, Errand(lambda joining: join(joining, self._router, self._data_turn)))
         self._states.enter(session)
         log.info(

@@ -55,6 +55,7 @@ class Subscription:
         self._connection: AbstractConnection | None = None
         self._heard_at = 0.0
         self._pinged = False
+        self._pinged_at = 0.0
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)  # noqa: FBT003 — the standard library takes it by position
         self._wake_writer.setblocking(False)  # noqa: FBT003 — the standard library takes it by position
@@ -153,11 +154,12 @@ class Subscription:
         return messages
 
     def _check_silence(self, sock: socket.socket) -> None:
-        silent = time.monotonic() - self._heard_at
-        if silent > DEAD_AFTER_SECONDS:
+        now = time.monotonic()
+        silent = now - self._heard_at
+        if self._pinged and now - self._pinged_at > DEAD_AFTER_SECONDS - PING_AFTER_SECONDS:
             raise TimeoutError(f"nothing heard for {silent:.1f} s, not even the answer to a ping")
         if silent > PING_AFTER_SECONDS and not self._pinged:
-            self._pinged = True
+            self._pinged, self._pinged_at = True, now
             sock.sendall(_command("PING"))
 
     def _pause(self, seconds: float) -> None:

@@ -16,6 +16,9 @@ def join(session: Session, router: Router, turn: Turn) -> None:
     memory, symbol = session.memory, session.identity.symbol
     memory.feed = feed = router.feed(symbol)
     wanted = session.strategy.warmup_bars
+    if not isinstance(wanted, int):
+        session.end(SessionState.ERROR, f"warmup_bars is {wanted!r}; it must be a whole number")
+        return
     if wanted > 0:
         feed.keep(wanted)
         memory.is_warming_up = True

@@ -85,6 +85,9 @@ class WorkerView:
     def _make_conditions(self) -> Conditions:
         shown, check = self._shown, self._shown.database_check
         conditions = Conditions()
+        conditions.add(
+            "threads", lambda: None if self.health().ok else f"stuck: {', '.join(self.health().stuck)}"
+        )
         conditions.add("control", lambda: None if shown.control.subscribed else "not subscribed")
         conditions.add("market_data", lambda: None if shown.data.subscribed else "not subscribed")
         conditions.add("feeds", self._silent_feeds)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,8 +70,9 @@ def test_a_waiting_session_is_started_once_the_table_answers() -> None:
     assert started(waiting, {}, rows()) == {"s1"}
 
 
-def test_a_halted_session_stays_halted_over_a_restart_with_its_reason() -> None:
-    halted = records(SessionState.HALTED, "s1")
+@pytest.mark.parametrize("state", [SessionState.HALTED, SessionState.QUARANTINED])
+def test_what_waits_for_a_person_waits_over_a_restart_with_its_reason(state: SessionState) -> None:
+    halted = records(state, "s1")
     chosen = plan({}, halted, rows("s1"))
     assert chosen.start == ()
     assert chosen.hold == (halted["s1"],)

@@ -57,6 +57,7 @@ class World:
         self, *, session_id: str | None = "s1", max_errors: int = 3, refusal: str | None = None
     ) -> None:
         self.signals: list[Signal] = []
+        self.barred: list[str | None] = []
         self.posted: list[Any] = []
         self.unrouted: list[Session] = []
         self.errors: list[str] = []
@@ -84,8 +85,9 @@ class World:
         self.session.hand_over(self.turn)
         self.session.begin()
 
-    def _submit(self, signal: Signal, _received_at: float, _barred: str | None) -> str | None:
+    def _submit(self, signal: Signal, _received_at: float, barred: str | None) -> str | None:
         self.signals.append(signal)
+        self.barred.append(barred)
         return self.refusal
 
     def bar(self, minute: int) -> None:
@@ -214,6 +216,35 @@ def test_a_success_between_errors_starts_the_count_again() -> None:
         world.bar(minute)
     assert world.session.state is SessionState.RUNNING
     assert len(world.errors) == 3
+
+
+class Unspeakable(Exception):
+    """Cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("error", [Unspeakable(), ValueError("\ud800"), ValueError("x" * 1_000_000)])
+def test_the_text_of_an_error_can_do_no_harm(error: Exception) -> None:
+    world = World(max_errors=1)
+    world.strategy.script = [error]
+    world.bar(0)
+    assert world.session.state is SessionState.ERROR
+    assert len(str(world.session.reason).encode()) < 1_000
+
+
+def test_a_strategy_that_overwrites_its_position_can_still_be_described() -> None:
+    world = World()
+    world.strategy.position = 0  # type: ignore[assignment]  # what a newcomer might write
+    assert world.session.describe()["position"]["quantity"] == 0.0
+
+
+def test_a_strategy_that_sends_without_end_is_barred_before_it_fills_the_outbox() -> None:
+    world = World()
+    world.strategy.script = [1_005]
+    world.bar(0)
+    assert world.barred == [None] * 1_000 + ["too_many_open_signals"] * 5
 
 
 def test_on_stop_is_called_once_however_often_it_is_asked() -> None:

@@ -186,6 +186,22 @@ def test_a_session_whose_source_is_away_is_pending_and_starts_when_it_is_tried_a
     assert world.routed("AAPL") == ["s1"]
 
 
+def test_a_waiting_session_is_not_started_by_an_event_without_its_state(world: World) -> None:
+    world.source.away = True
+    world.apply("subscribe", "AAPL", "quiet", "s1")
+    world.source.away = False
+    assert world.apply("subscribe", "AAPL", "quiet", "s1") == "pending"
+    assert world.states() == {"s1": "PENDING"}
+
+
+def test_a_strategy_on_a_second_symbol_keeps_its_key_when_the_first_one_stops(world: World) -> None:
+    world.apply("subscribe", "AAPL", "quiet")
+    world.apply("subscribe", "MSFT", "quiet")
+    world.apply("unsubscribe", "AAPL", "quiet")
+    assert world.apply("subscribe", "MSFT", "quiet") == "duplicate"
+    assert world.routed("MSFT") == ["quiet@MSFT"]
+
+
 def test_a_waiting_session_can_be_stopped(world: World) -> None:
     world.source.away = True
     world.apply("subscribe", "AAPL", "quiet", "s1")
