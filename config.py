@@ -32,7 +32,8 @@ from models.errors import ConfigError
 
 _MASK = "***"
 _LARGEST_FILE = 64 * 1024
-_IN_URL = re.compile(r"://(?:[^\s/?#:@]*:\S*|[^\s/?#@]*)@")
+# Bounded, so that a long text full of :// takes no longer than its length asks for.
+_IN_URL = re.compile(r"://(?:[^\s/?#:@]{0,256}:\S{0,512}|[^\s/?#@]{0,256})@")
 _NAMED = re.compile(
     r"""((?:password|passwd|secret|token)["']?\s*(?:=|:\s*(?=["']))\s*|\bbearer\s+)"""
     r"""("[^"]*"|'[^']*'|[^\s&,;]+)""",

@@ -19,6 +19,7 @@ _SECRET_NAME = re.compile(
     r"token|secret|password|passwd|authorization|cookie|api_?key|credential|signature", re.IGNORECASE
 )
 _DEEPEST = 6
+_LONGEST = 8 * 1024
 _CHATTY_LIBRARIES = ("asyncio", "urllib3", "uvicorn")
 
 
@@ -127,7 +128,16 @@ def _safe(name: str, value: object, depth: int = 0) -> object:
         return {str(key): _safe(str(key), each, depth + 1) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
         return [_safe("", each, depth + 1) for each in value]
-    return masked(_text(value))
+    return _masked_start(_text(value))
+
+
+def _masked_start(text: str) -> str:
+    """Mask a text, of a long one only the start, and say how much is left out."""
+    if len(text) <= _LONGEST:
+        return masked(text)
+    # The cut may go through a URL's credentials: the @ that would have followed them has them masked too.
+    start = masked(f"{text[:_LONGEST]}@").removesuffix("@")
+    return f"{start}… ({len(text) - _LONGEST} more characters)"
 
 
 def _text(value: object) -> str:

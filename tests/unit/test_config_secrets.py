@@ -1,6 +1,7 @@
 """No secret is shown: not by a problem, not by the settings, not by what is masked."""
 
 import string
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -71,6 +72,19 @@ def test_credentials_in_a_url_are_masked(secret: str, around: str) -> None:
 )
 def test_masking_leaves_what_is_not_secret(text: str, shown: str) -> None:
     assert masked(text) == shown
+
+
+@pytest.mark.parametrize("length", [1, 100, 512])
+def test_long_passwords_are_masked(length: int) -> None:
+    assert masked(f"at redis://user:{'x' * length}@host/0") == "at redis://***@host/0"
+
+
+@pytest.mark.parametrize("part", ["://", "://a:", "://a", ":// "])
+def test_masking_a_long_hostile_text_takes_no_longer_than_its_length_asks_for(part: str) -> None:
+    text = part * (256 * 1024 // len(part))
+    started = time.process_time()
+    assert masked(text) == text
+    assert time.process_time() - started < 5  # a tenth of that; where it grows with the square, a minute
 
 
 def test_the_description_names_every_setting_and_masks_the_secret_ones() -> None:

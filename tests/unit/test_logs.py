@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from config import masked
+from services.telemetry import logs
 from services.telemetry.logs import configure_logging, redact
 
 module_log = structlog.get_logger("module")
@@ -160,3 +162,40 @@ def test_values_of_fields_named_like_secrets_are_masked_at_any_depth() -> None:
 )
 def test_credentials_in_urls_are_masked_at_any_depth(value: Any) -> None:
     assert "hunter2" not in str(redact(None, "info", {"event": "x", "value": value}))
+
+
+@pytest.mark.parametrize("text", ["://" * 22_000, "x" * 66_000, "redis://:hunter2@h " * 3_474])
+def test_of_a_long_text_only_the_start_is_masked_and_written(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lengths: list[int] = []
+
+    def counted(text: str) -> str:
+        lengths.append(len(text))
+        return masked(text)
+
+    monkeypatch.setattr(logs, "masked", counted)
+    configure_logging("INFO", "json")
+    try:
+        raise ValueError(text)  # noqa: TRY301 - needs a traceback
+    except ValueError as error:
+        module_log.exception("refused", text=text, raw=text.encode(), error=error, deep={"in": [text]})
+    (line,) = lines(capsys)
+    assert max(lengths) <= 8 * 1024 + 1
+    for shown in (line["text"], line["raw"], line["error"], line["exception"], line["deep"]["in"][0]):
+        assert len(shown) < 8 * 1024 + 40
+        assert "hunter2" not in shown
+    assert line["text"].endswith(f"… ({len(text) - 8 * 1024} more characters)")
+
+
+@pytest.mark.parametrize("shown", range(len("redis://user:hunter2@")))
+def test_a_password_that_a_long_text_is_cut_in_is_masked(shown: int) -> None:
+    text = "x " * (4 * 1024 - 20)
+    text += "x" * (8 * 1024 - len(text) - 1 - shown) + " redis://user:hunter2@host" + "x" * 9000
+    written = str(redact(None, "info", {"event": text})["event"])
+    assert "user:" not in written
+
+
+def test_a_text_that_is_not_too_long_is_written_whole() -> None:
+    text = "x" * 8 * 1024
+    assert redact(None, "info", {"event": text}) == {"event": text}
