@@ -13,7 +13,6 @@ from tests.faults.suite import EXPERIMENTS, QUICK, run_one
 SEED = 20260128
 
 
-# Found broken by the long form; `make faults` shows it until it is mended.
 @pytest.fixture(scope="module")
 def databases() -> Iterator[Databases]:
     with Databases() as made:
