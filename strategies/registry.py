@@ -1,5 +1,6 @@
 """Which strategies there are: the built-in ones, and an operator's own."""
 
+import functools
 import inspect
 import re
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ BUILT_IN: tuple[type[BaseStrategy], ...] = (
     SmaCross,
 )
 NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+_HOOKS = ("on_bar", "on_trade", "on_start", "on_stop", "on_execution", "on_gap", "get_state", "set_state")
 
 
 class StrategyRegistry:
@@ -104,12 +106,39 @@ def check_strategy(cls: object) -> None:
         raise StrategyRejected(
             f"{cls.__name__}.deadline_ms is {asked!r}; it must be whole milliseconds above 0"
         )
+    _check_hooks(cls)
+    _check_warmup_bars(cls)
     try:
         inspect.signature(cls).bind("strategy id", "SYMBOL", None)
     except TypeError as error:
         raise StrategyRejected(
             f"{cls.__name__}.__init__ must take (strategy_id, symbol, session_id=None): {error}"
         ) from None
+
+
+def _check_hooks(cls: type[BaseStrategy]) -> None:
+    """Refuse what would only make a coroutine or a generator when it is called, and never run."""
+    for name in _HOOKS:
+        hook = getattr(cls, name)
+        if inspect.iscoroutinefunction(hook) or inspect.isasyncgenfunction(hook):
+            raise StrategyRejected(
+                f"{cls.__name__}.{name} is async and would never run; write `def {name}` without await"
+            )
+        if inspect.isgeneratorfunction(hook):
+            raise StrategyRejected(
+                f"{cls.__name__}.{name} is a generator and would never run; write it without yield"
+            )
+
+
+def _check_warmup_bars(cls: type[BaseStrategy]) -> None:
+    asked: object = inspect.getattr_static(cls, "warmup_bars")
+    if isinstance(asked, functools.cached_property) or inspect.isdatadescriptor(asked):
+        return  # a property; what it returns is checked when a session starts
+    if type(asked) is not int or asked < 0:
+        raise StrategyRejected(
+            f"{cls.__name__}.warmup_bars is {asked!r}; it must be a whole number of bars, 0 or more, "
+            "or a property that returns one"
+        )
 
 
 def describe(cls: type[BaseStrategy]) -> dict[str, Any]:
@@ -119,7 +148,7 @@ def describe(cls: type[BaseStrategy]) -> dict[str, Any]:
     """
     return {
         "name": cls.name,
-        "doc": inspect.getdoc(cls) or "",
+        "doc": inspect.cleandoc(cls.__doc__ or ""),
         "parameters": {
             name: {
                 "type": parameter.kind.__name__,

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import AsyncIterator, Iterator
+from functools import cached_property
 
 import pytest
 
@@ -130,6 +132,44 @@ def test_a_deadline_is_whole_milliseconds(wrong: object) -> None:
     assert "it must be whole milliseconds above 0" in refusal(type("Slow", (Quiet,), {"deadline_ms": wrong}))
 
 
+HOOKS = ["on_bar", "on_trade", "on_start", "on_stop", "on_execution", "on_gap", "get_state", "set_state"]
+
+
+async def _coroutine(*_: object) -> None:
+    """Nothing."""
+
+
+async def _async_generator(*_: object) -> AsyncIterator[None]:
+    yield
+
+
+def _generator(*_: object) -> Iterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("wrong", [_coroutine, _async_generator, _generator])
+def test_a_hook_that_would_never_run_is_refused_with_what_to_write(hook: str, wrong: object) -> None:
+    said = (
+        f"Idle.{hook} is a generator and would never run; write it without yield"
+        if wrong is _generator
+        else f"Idle.{hook} is async and would never run; write `def {hook}` without await"
+    )
+    assert refusal(type("Idle", (Quiet,), {hook: wrong})) == said
+
+
+@pytest.mark.parametrize("wrong", ["20", -1, 2.0, True, None, lambda _: 20])
+def test_warmup_bars_that_are_no_whole_number_are_refused(wrong: object) -> None:
+    said = refusal(type("Cold", (Quiet,), {"warmup_bars": wrong}))
+    assert said.startswith(f"Cold.warmup_bars is {wrong!r}; it must be a whole number of bars, 0 or more")
+
+
+@pytest.mark.parametrize("right", [0, 20, property(lambda _: 20), cached_property(lambda _: 20)])
+def test_warmup_bars_are_a_whole_number_or_a_property(right: object) -> None:
+    warm = type("Warm", (Quiet,), {"warmup_bars": right})
+    assert StrategyRegistry([warm]).names() == ("warm",)
+
+
 def test_an_init_that_no_session_could_call_is_refused() -> None:
     class Lonely(Quiet):
         def __init__(self, symbol: str) -> None:
@@ -179,6 +219,13 @@ def test_a_description_says_what_a_person_chooses_by() -> None:
         },
         "warmup_bars": 28,
     }
+
+
+def test_a_class_without_a_docstring_does_not_show_that_of_its_base() -> None:
+    class Wordless(Quiet):
+        pass
+
+    assert describe(Wordless)["doc"] == ""
 
 
 @pytest.mark.parametrize("cls", BUILT_IN)
