@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as an event: the first asks for an orderly stop, the second ends the process at once."""
+"""SIGTERM, SIGHUP and SIGINT as an event: the first asks for a stop, the second ends the process at once."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ from threading import Event
 from types import FrameType
 
 KILLED = 128
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # where the platform has it
 
 
 class StopSignal:
@@ -20,13 +21,20 @@ class StopSignal:
         self.number: int | None = None
 
     def install(self) -> None:
-        """Listen to SIGTERM and SIGINT from now on. Call from the main thread."""
+        """Listen to SIGTERM, SIGHUP and SIGINT from now on. Call from the main thread.
+
+        A SIGHUP that is ignored, as under nohup, stays ignored.
+        """
         signal.signal(signal.SIGTERM, self._received)
+        if HANGUP is not None and signal.getsignal(HANGUP) != signal.SIG_IGN:
+            signal.signal(HANGUP, self._received)
         signal.signal(signal.SIGINT, self._received)
 
     def release(self) -> None:
-        """Give SIGTERM and SIGINT back: for commands that are simply ended by them."""
+        """Give SIGTERM, SIGHUP and SIGINT back: for commands that are simply ended by them."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if HANGUP is not None and signal.getsignal(HANGUP) != signal.SIG_IGN:
+            signal.signal(HANGUP, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if self.number is not None:
             signal.raise_signal(self.number)

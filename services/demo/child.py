@@ -14,7 +14,7 @@ from services.demo import child_keeper
 from services.demo.failure import DemoFailed
 
 LOG_TAIL_LINES = 15
-ENDED_SECONDS = 1.0
+ENDED_SECONDS = 2.0  # until the end of a program is known, after what it did for others has ended
 GRACE_SECONDS = 5.0  # of the keeper, beyond the time that its program has to end
 
 

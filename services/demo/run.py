@@ -11,7 +11,8 @@ from threading import Event
 
 from models.errors import ConfigError
 from services.demo.accounting import compare
-from services.demo.closing import environment_file, show_addresses
+from services.demo.closing import environment_file, show_addresses, show_outcome
+from services.demo.failure import DemoFailed
 from services.demo.lineup import LINEUP
 from services.demo.outcome import Outcome
 from services.demo.playing import CASH, Play, start_sessions
@@ -75,6 +76,9 @@ class Demo:
             except KeyboardInterrupt:
                 screen.note("interrupted: shutting everything down")
                 raise
+            except DemoFailed:
+                stage.look_for_an_end()  # which says more than what follows from it
+                raise
         screen.step(f"everything is shut down ({self._seconds():.1f} s in all)")
         return outcome
 
@@ -87,7 +91,11 @@ class Demo:
             play.run(options.speed)
             play.rest()
         outcome = compare(stage, LINEUP, prices)
-        self._write_report(outcome, prices)
+        try:
+            self._write_report(outcome, prices)
+        except DemoFailed:
+            show_outcome(screen, outcome)  # a full disk does not hide the results
+            raise
         self._finish(Ending(outcome, options.report, self._seconds()))
         if options.keep_running:
             self._keep_running(stage)

@@ -14,7 +14,7 @@ from typing import Self
 import requests
 
 from services.db_client import Database, migrate
-from services.demo.child import Child, Program
+from services.demo.child import ENDED_SECONDS, Child, Program
 from services.demo.failure import DemoFailed
 from services.demo.lineup import Entry
 from services.demo.worker_view import WorkerView
@@ -112,6 +112,17 @@ class Stage:
         self.gateway.check()
         self.worker.check()
 
+    def look_for_an_end(self) -> None:
+        """Raise DemoFailed like `check`, but also for an end that becomes known only in the next moments.
+
+        For when something else has failed: a program that dies leaves its work undone, its port and its
+        subscription first, and only then is its exit code known.
+        """
+        deadline = time.monotonic() + ENDED_SECONDS
+        while time.monotonic() < deadline:
+            self.check()
+            self._wait.wait(POLL_SECONDS)
+
     def stop_worker(self) -> None:
         """Stop the worker by SIGTERM, as an operator would. Raises DemoFailed unless it exits with 0."""
         if self.worker.stop() != 0:
@@ -168,7 +179,7 @@ class Stage:
     def _wait_until(self, child: Child, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not is_ready():
-            child.check()
+            self.check()
             if time.monotonic() > deadline:
                 raise child.failure(f"was not ready within {READY_SECONDS:.0f} s")
             self._wait.wait(POLL_SECONDS)

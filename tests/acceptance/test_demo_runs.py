@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.support import REPOSITORY, RunningProcess, eventually, running_proces
 DEMO = [sys.executable, str(REPOSITORY / "main.py"), "demo"]
 SHORT = ["--speed", "max", "--until", "2001-06-29"]
 SESSIONS = 21
+NOTICED_SECONDS = 0.5  # in which the demo publishes several batches
 STARTED = "sessions run"  # in what the demo says of its progress
 
 
@@ -59,6 +61,10 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
             yield int(place.name), (place / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue  # it has just ended
+
+
+def _parent(pid: int) -> int:
+    return next(int(stat[1]) for each, stat in _processes() if each == pid)
 
 
 def _command_line(pid: int) -> str:
@@ -139,7 +145,14 @@ def test_a_demo_that_is_killed_takes_everything_along(tmp_path: Path) -> None:
 def test_a_worker_that_dies_ends_the_demo_with_its_log(tmp_path: Path) -> None:
     with _demo(tmp_path) as (process, family):
         _wait_for_sessions(process, family)
-        os.kill(family.find("main.py"), signal.SIGKILL)
+        worker = family.find("main.py")
+        keeper = _parent(worker)
+        os.kill(keeper, signal.SIGSTOP)  # so that the end of the worker shows before its exit code is known
+        os.kill(worker, signal.SIGKILL)
+        noticed = time.monotonic() + NOTICED_SECONDS
+        eventually(lambda: time.monotonic() > noticed)
+        assert process.running, process.output
+        os.kill(keeper, signal.SIGCONT)
         assert process.wait() == 1
         assert "the worker ended with exit code 137" in process.output
         assert "session_started" in process.output
