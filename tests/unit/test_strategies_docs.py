@@ -8,11 +8,13 @@ from types import ModuleType
 
 import pytest
 
+from services.paper.decoding import SessionRequest
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import BUILT_IN, StrategyRegistry
 from tests.support import REPOSITORY
 from tests.unit.strategy_driver import bars_of, play
 
+README = (REPOSITORY / "README.md").read_text()
 GUIDE = (REPOSITORY / "docs" / "strategies.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE, flags=re.DOTALL | re.MULTILINE)
 MODULES = [
@@ -85,3 +87,20 @@ def test_there_are_examples_in_docstrings() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     found = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
     assert len(found) > 5
+
+
+def test_sessions_are_started_with_the_strategy_as_an_option() -> None:
+    shown = re.findall(r"session start (.+?)(?:`|$)", GUIDE + README, flags=re.MULTILINE)
+    assert len(shown) >= 2
+    for arguments in shown:
+        assert re.fullmatch(r"[A-Z]+ --strategy [a-z_]+", arguments)
+
+
+def test_the_session_that_the_readme_makes_at_the_gateway_is_taken() -> None:
+    [body] = re.findall(r"/sessions .* -d '(.+)'", README)
+    request = SessionRequest.read(json.loads(body))
+    assert StrategyRegistry().get(request.strategy_id)
+
+
+def test_the_readme_runs_the_interpreter_of_the_environment() -> None:
+    assert README.count("main.py ") == README.count(".venv/bin/python main.py ") > 4
