@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -24,6 +24,8 @@ from services.embedded.launcher import free_ports
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 READY_SECONDS = 30.0
+PORT_ATTEMPTS = 5
+PORT_TAKEN = ("Address already in use", "is taken")
 POLL_SECONDS = 0.05
 ANSWER_SECONDS = 5.0
 ENDING_SECONDS = 15.0
@@ -138,18 +140,33 @@ class Stage:
         migrate(postgres.url)
         self.database = Database(postgres.url)
         self._running.callback(self.database.close)
-        ports = free_ports()
         self.addresses = Addresses(
             redis_url=valkey.url,
             database_url=postgres.url,
-            gateway_url=f"http://127.0.0.1:{next(ports)}",
-            worker_url=f"http://127.0.0.1:{next(ports)}",
+            gateway_url="",
+            worker_url="",
             gateway_token=secrets.token_urlsafe(24),
             gateway_hmac_secret=secrets.token_urlsafe(24),
         )
         self._tell(f"Valkey and PostgreSQL are up, tables migrated ({time.monotonic() - started:.1f} s)")
 
     def _start_programs(self) -> None:
+        """Start gateway and worker, on other ports where somebody took one between the choice and its use."""
+        ports = free_ports()
+        for attempt in range(PORT_ATTEMPTS):
+            gateway_url, worker_url = (f"http://127.0.0.1:{next(ports)}" for _ in range(2))
+            self.addresses = replace(self.addresses, gateway_url=gateway_url, worker_url=worker_url)
+            try:
+                self._start_programs_there()
+            except DemoFailed as error:
+                if attempt == PORT_ATTEMPTS - 1 or not any(words in error.tail for words in PORT_TAKEN):
+                    raise
+                self.gateway.stop()
+                self.worker.stop()
+            else:
+                return
+
+    def _start_programs_there(self) -> None:
         started, where = time.monotonic(), self.addresses
         self.gateway = self._run("gateway", {}, "gateway", "--port", _port(where.gateway_url))
         self.worker = self._run("worker", {"HEALTH_PORT": _port(where.worker_url)} | WORKER_SETTINGS)
