@@ -381,4 +381,9 @@ def _stand_in(settings: Settings) -> str:
 def _shown(value: object) -> str | int | float | None:
     if isinstance(value, SecretStr):
         return _MASK
-    return value if isinstance(value, int | float | None) else masked(str(value))
+    if isinstance(value, int | float | None):
+        return value
+    scheme, slashes, rest = str(value).partition("://")
+    if slashes and "@" in rest:  # a URL, and what is before the last @ are its credentials, however long
+        return f"{scheme}://{_MASK}@{rest.rpartition('@')[2]}"
+    return masked(str(value))
