@@ -91,7 +91,7 @@ def test_a_paused_server_costs_no_more_than_the_timeout(own_postgres: EmbeddedPo
     with ThreadPoolExecutor(12) as threads:  # three times as many as there are connections
         outcomes = list(threads.map(lambda _: unavailable(database), range(12)))
     assert all(outcomes)
-    assert time.monotonic() - started < 3.0
+    assert time.monotonic() - started < 10.0  # the server alone would take 20
     own_postgres.resume()
     database.ping()
     database.close()

@@ -62,7 +62,7 @@ def load(made: Crashable, stop: threading.Event) -> Iterator[Signal]:
         signal = make_signal(f"session-{number % 10}")
         began = time.monotonic()
         [refusal] = made.put(signal)
-        assert time.monotonic() - began < 0.5, "the data thread waited"
+        assert time.monotonic() - began < 3.0, "the data thread waited"
         assert refusal is None
         number += 1
         yield signal
@@ -172,5 +172,5 @@ def test_stopping_does_not_wait_for_a_database_that_is_away(server: EmbeddedPost
     made.put(make_signal())
     began = time.monotonic()
     made.outbox.stop(began + 1.0)
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 4.5  # a statement would be given up after 5
     server.resume()
