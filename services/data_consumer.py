@@ -227,6 +227,7 @@ class DataConsumer:
                 continue
             break
         self._delivery = None
+        self.heartbeat.beat()
         counters, told = self.counters, len(route.sessions)
         counters.handler_seconds.observe(seconds / told, told)
         if route.carries_bars:

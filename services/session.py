@@ -149,6 +149,8 @@ class Session:
         if isinstance(self._turn.event, Errand):
             raise StrategyRejected("get_state saves; it cannot send signals")
         signal = self._stamp.stamp(decision, self._turn.event)
+        if signal.signal_id in self.memory.open_signals:
+            return signal.signal_id  # decided before a restart, and still on its way: one order, one answer
         if self.memory.is_warming_up:
             self.memory.warm_up_signals += 1
             return signal.signal_id
@@ -200,6 +202,8 @@ class Session:
 
     def end(self, state: SessionState, reason: str) -> None:
         """Tell the strategy of no more market data, in ERROR, or HALTED until a person looked."""
+        if self.state is SessionState.HALTED:
+            return  # until a person has looked, whatever else happens
         self.state, self.reason = state, reason
         self._host.unroute(self.identity.symbol, self)
         self._host.changed(self.identity.key)

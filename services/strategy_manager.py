@@ -237,7 +237,7 @@ class StrategyManager:
             if isinstance(session, Session):
                 if session.state not in ENDED:
                     session.state = SessionState.STOPPING
-                self._host.post(session, Lifecycle("stop", session.identity.started_at))
+                self._host.post(session, Lifecycle("stop", datetime.now(UTC)))
                 self._states.leave(session)
             self._host.changed(session.identity.key)
         return len(stopping)

@@ -73,7 +73,8 @@ class Supervisor:
             self._session, self._event, self._since = session, event, now
             return
         held_up = now - self._since
-        if held_up > 2 * session.deadline - 2 * self._interval:
+        patience = max(2 * session.deadline, session.deadline + 4 * self._interval) - 2 * self._interval
+        if held_up > patience:
             self._replace(session)
         elif held_up > session.deadline:
             self._interrupt(session, event)

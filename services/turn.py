@@ -1,5 +1,6 @@
 """Whose turn it is: which session a thread is calling, with which event, and whether the thread still may."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -64,5 +65,5 @@ class Turn:
     def __init__(self) -> None:
         self.session: Callee | None = None
         self.event: InputEvent | None = None
-        self.received_at = 0.0
+        self.received_at = time.monotonic()
         self.tenure = Tenure()

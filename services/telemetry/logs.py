@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Literal, TextIO
 
 import structlog
@@ -92,6 +93,20 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
+
+    # A handler of a strategy may be interrupted anywhere. The standard library takes its lock just before a
+    # `try`, where an interruption would leave it taken for ever; `with` leaves no such moment.
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record under the lock."""
+        with self.lock or nullcontext():
+            self.emit(record)
+        return True
+
+    def flush(self) -> None:
+        """Hand what was written to the system, under the lock."""
+        with self.lock or nullcontext():
+            self.stream.flush()
 
 
 def _rendering(log_format: Literal["json", "console"]) -> list[Processor]:
