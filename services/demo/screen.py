@@ -52,7 +52,7 @@ class Screen:
     @contextmanager
     def board(self, bars: int) -> "Iterator[Board]":
         """Show how far the demo is, until the block ends."""
-        if not self.console.is_terminal:
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
             yield Board(self.console, bars, None)
             return
         with Live(console=self.console, refresh_per_second=LOOKS_PER_SECOND, transient=True) as live:

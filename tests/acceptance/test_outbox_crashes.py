@@ -29,11 +29,6 @@ class CountingGateway(GatewayStub):
             self.executions[received.signal_id] += 1
         return super().friendly(received)
 
-    def goes_on(self) -> None:
-        """Wait until something more was executed."""
-        before = len(self.executions)
-        eventually(lambda: len(self.executions) > before)
-
     def execute_and_hang(self, received: Received) -> Answer:
         """Execute, and never say so."""
         self.friendly(received)
@@ -88,7 +83,8 @@ def kill(worker: LiveWorker) -> None:
 
 
 def wait_for_sessions(worker: LiveWorker, count: int) -> None:
-    eventually(lambda: len(worker.sessions()) == count)
+    running = ["RUNNING"] * count
+    eventually(lambda: [session["state"] for session in worker.sessions().values()] == running, 20)
 
 
 @IDEMPOTENT
@@ -202,10 +198,11 @@ def test_killed_again_and_again_under_load_every_signal_with_a_row_is_executed_o
     for number in range(10):
         worker.subscribe("AAPL", "mock", f"s{number}")
     for _ in range(4):
+        executed = len(bench.gateway.executions)
         for _ in range(50):
             worker.bar("AAPL", minute)
             minute += 1
-        bench.gateway.goes_on()
+        eventually(lambda: len(bench.gateway.executions) > executed, 20)
         kill(worker)
         worker = bench.worker()
         wait_for_sessions(worker, 10)

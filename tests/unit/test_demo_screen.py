@@ -26,14 +26,21 @@ STANDING = Standing(
 
 
 def _screen(
-    width: int = 80, *, terminal: bool = False, encoding: str = "utf-8"
+    width: int = 80, *, terminal: str = "", encoding: str = "utf-8"
 ) -> tuple[Screen, io.StringIO]:
     class Paper(io.StringIO):
         encoding = "utf-8"
 
     paper = Paper()
     paper.encoding = encoding
-    console = Console(file=paper, width=width, force_terminal=terminal, no_color=True, legacy_windows=False)
+    console = Console(
+        file=paper,
+        width=width,
+        force_terminal=bool(terminal),
+        no_color=True,
+        legacy_windows=False,
+        _environ={"TERM": terminal},
+    )
     return Screen(console), paper
 
 
@@ -58,8 +65,9 @@ def _outcome(*, delivered: int = 2) -> Outcome:
     return Outcome(sessions, checks, add_up(sessions), {"published": 4})
 
 
-def test_without_a_terminal_progress_is_a_plain_line() -> None:
-    screen, paper = _screen()
+@pytest.mark.parametrize("terminal", ["", "dumb"])
+def test_without_a_terminal_that_can_redraw_progress_is_a_plain_line(terminal: str) -> None:
+    screen, paper = _screen(terminal=terminal)
     with screen.board(12_154) as board:
         assert board.is_due()
         board.show(STANDING)
@@ -70,7 +78,7 @@ def test_without_a_terminal_progress_is_a_plain_line() -> None:
 
 
 def test_a_terminal_shows_the_best_and_the_worst_session() -> None:
-    screen, paper = _screen(terminal=True)
+    screen, paper = _screen(terminal="xterm")
     with screen.board(12_154) as board:
         board.show(STANDING)
     shown = paper.getvalue()
