@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,6 +29,13 @@ class CountingGateway(GatewayStub):
         if received.method == "POST" and not (self._repeats and self.executions[received.signal_id]):
             self.executions[received.signal_id] += 1
         return super().friendly(received)
+
+    @contextmanager
+    def executes_more(self) -> Iterator[None]:
+        """Wait until something more was executed than before the block."""
+        before = len(self.executions)
+        yield
+        eventually(lambda: len(self.executions) > before, 20)
 
     def execute_and_hang(self, received: Received) -> Answer:
         """Execute, and never say so."""
@@ -198,11 +206,10 @@ def test_killed_again_and_again_under_load_every_signal_with_a_row_is_executed_o
     for number in range(10):
         worker.subscribe("AAPL", "mock", f"s{number}")
     for _ in range(4):
-        executed = len(bench.gateway.executions)
-        for _ in range(50):
-            worker.bar("AAPL", minute)
-            minute += 1
-        eventually(lambda: len(bench.gateway.executions) > executed, 20)
+        with bench.gateway.executes_more():
+            for _ in range(50):
+                worker.bar("AAPL", minute)
+                minute += 1
         kill(worker)
         worker = bench.worker()
         wait_for_sessions(worker, 10)

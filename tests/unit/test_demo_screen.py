@@ -25,9 +25,7 @@ STANDING = Standing(
 )
 
 
-def _screen(
-    width: int = 80, *, terminal: str = "", encoding: str = "utf-8"
-) -> tuple[Screen, io.StringIO]:
+def _screen(width: int = 80, *, terminal: str = "", encoding: str = "utf-8") -> tuple[Screen, io.StringIO]:
     class Paper(io.StringIO):
         encoding = "utf-8"
 
