@@ -1,6 +1,7 @@
 """Real servers for the tests, one of each per test process; a missing one fails the test, never skips it."""
 
 import itertools
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -15,6 +16,13 @@ from services.embedded import EmbeddedPostgres, EmbeddedValkey
 
 TEMPLATE = "migrated_template"
 _database_numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Have the processes under test heed every signal, even where this run ignores some, as under nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
