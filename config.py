@@ -8,191 +8,22 @@ once, one line per problem, and no secret is shown.
 
 import difflib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, get_args, get_origin
-from urllib.parse import SplitResult, quote, urlsplit
+from typing import Literal, NamedTuple, get_args, get_origin
+from urllib.parse import quote
 
 import yaml
 from dotenv.parser import parse_stream
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    DirectoryPath,
-    Field,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from models.errors import ConfigError
+from models.settings import Settings, masked
 
-_MASK = "***"
+__all__ = ["Settings", "load_settings", "masked"]
+
 _LARGEST_FILE = 64 * 1024
-# Bounded, so that a long text full of :// takes no longer than its length asks for.
-_IN_URL = re.compile(r"://(?:[^\s/?#:@]{0,256}:\S{0,512}|[^\s/?#@]{0,256})@")
-_NAMED = re.compile(
-    r"""((?:password|passwd|secret|token)["']?\s*(?:=|:\s*(?=["']))\s*|\bbearer\s+)"""
-    r"""("[^"]*"|'[^']*'|[^\s&,;]+)""",
-    re.IGNORECASE,
-)
-_PERCENT_ENCODE = "percent-encode special characters of the password (@ is %40, / is %2F, # is %23, ? is %3F)"
-
-
-def masked(text: str) -> str:
-    """Return `text` with *** for credentials in URLs, after `password=` and its like, and after Bearer."""
-    return _NAMED.sub(rf"\1{_MASK}", _IN_URL.sub(f"://{_MASK}@", text))
-
-
-def _split(url: str, *schemes: str) -> SplitResult:
-    if not url.lower().startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        raise ValueError("must start with " + " or ".join(f"{scheme}://" for scheme in schemes))
-    try:
-        parts = urlsplit(url)
-        if "," not in parts.netloc:  # PostgreSQL takes several hosts
-            _ = parts.port
-    except ValueError:
-        raise ValueError(f"holds no valid host and port; {_PERCENT_ENCODE}") from None
-    if " " in url or "#" in url or "@" in parts.path + parts.query:
-        raise ValueError(f"cannot be read; {_PERCENT_ENCODE}")
-    return parts
-
-
-def _redis_url(url: str) -> str:
-    parts = _split(url, "redis", "rediss", "unix")
-    if parts.scheme == "unix":
-        if not parts.path.strip("/"):
-            raise ValueError("must name a socket, like unix:///run/redis.sock")
-    elif not parts.hostname:
-        raise ValueError("must name a host, like redis://localhost:6379")
-    elif parts.path.strip("/") and not parts.path.strip("/").isdecimal():
-        raise ValueError("must end in the number of a database or nothing, like redis://localhost:6379/0")
-    return url
-
-
-def _postgres_url(url: str) -> str:
-    _split(url, "postgresql", "postgres")
-    return url
-
-
-def _gateway_url(url: str) -> str:
-    parts = _split(url, "http", "https")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold credentials; set GATEWAY_TOKEN instead")
-    if not parts.hostname or parts.query or "?" in url:
-        raise ValueError("must be a host with an optional port and path, like http://localhost:3000")
-    return url.rstrip("/")
-
-
-def _token(secret: SecretStr) -> SecretStr:
-    value = secret.get_secret_value()
-    if not value.isascii() or " " in value:
-        raise ValueError("must be ASCII without spaces, since it travels in an HTTP header")
-    return secret
-
-
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
-GatewayUrl = Annotated[str, AfterValidator(_gateway_url)]
-Token = Annotated[SecretStr, AfterValidator(_token)]
-Name = Annotated[str, Field(pattern=r"^[\w.:-]{1,64}$")]
-Host = Annotated[str, Field(pattern=r"^[^\s@]{1,255}$")]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Money = Annotated[float, Field(gt=0)]
-Seconds = Annotated[float, Field(ge=0.1, le=86400)]
-LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
-LogFormat = Annotated[Literal["json", "console"], BeforeValidator(str.lower)]
-
-
-class Settings(BaseModel):
-    """Every setting by its name in lower case. Made by `load_settings`; tests may construct it directly."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
-
-    # The file of settings
-    config_path: Path | None = Field(None, description="YAML file with the same settings")
-
-    # Servers
-    redis_url: RedisUrl = Field("redis://localhost:6379", description="control events and market data")
-    database_url: PostgresUrl | None = Field(None, description="PostgreSQL; without it signals are in memory")
-    postgres_host: Host | None = Field(None, description="stands in for DATABASE_URL with the four below")
-    postgres_port: Annotated[int, Field(ge=1, le=65535)] = Field(5432, description="its port")
-    postgres_db: str | None = Field(None, description="its database, by default named like the user")
-    postgres_user: str = Field("postgres", description="its user")
-    postgres_password: SecretStr | None = Field(None, description="its password")
-
-    # The gateway that takes the signals
-    gateway_url: GatewayUrl = Field("http://localhost:3000", description="takes POST /internal/execute")
-    gateway_token: Token | None = Field(None, description="sent as Authorization: Bearer")
-    gateway_hmac_secret: SecretStr | None = Field(None, description="signs every request when set")
-    gateway_timeout: Seconds = Field(5.0, description="whole time for one request and its reply, seconds")
-    gateway_idempotent: bool = Field(default=False, description="the gateway knows a repeated id again")
-    gateway_threads: int = Field(4, ge=1, le=64, description="requests under way at once")
-    signal_ttl_seconds: Seconds = Field(30.0, description="a signal not delivered by then expires")
-    outbox_size: int = Field(10_000, ge=1, le=1_000_000, description="signals that may wait in memory")
-
-    # Strategies
-    default_strategy: Name = Field("mock", description="for a subscribe event without strategyId")
-    strategies_path: DirectoryPath | None = Field(None, description="folder of your own strategy classes")
-    handler_deadline_ms: int = Field(250, ge=1, le=600_000, description="time one handler call may take")
-    handler_deadline_max_ms: int = Field(5000, ge=1, le=600_000, description="the most a class may ask for")
-    max_handler_errors: int = Field(10, ge=1, le=1_000_000, description="errors in a row until ERROR")
-    sandbox: Literal["required", "insecure-dev"] = Field(
-        "required", description="insecure-dev runs stored code unsealed"
-    )
-
-    # Sessions and market data
-    reconcile_seconds: Seconds = Field(30.0, description="between comparisons with the table of sessions")
-    state_seconds: Seconds = Field(30.0, description="between saves of the strategies' state")
-    feed_stale_seconds: float = Field(
-        180.0, ge=0, le=604_800, description="silence that is a stale feed; 0 never"
-    )
-    gap_policy: Literal["notify", "fence"] = Field(
-        "notify", description="after a gap; fence: no more signals"
-    )
-
-    # HTTP of the worker
-    http_host: Host = Field("127.0.0.1", description="address of both servers; 0.0.0.0 in a container")
-    health_port: Port = Field(8080, description="/health /ready /metrics /sessions; 0 switches it off")
-    metrics_port: Port = Field(9091, description="/metrics alone; 0 switches it off")
-    control_token: Token | None = Field(None, description="lets its bearer stop and pause executions")
-
-    # Risk
-    risk_enabled: bool = Field(default=False, description="check plain sessions too; portfolios always are")
-    risk_min_order: Money = Field(100.0, description="smallest value of an order")
-    risk_max_order: Money = Field(100_000.0, description="largest value of an order")
-    risk_max_position: Share = Field(0.30, description="share of the portfolio in one symbol")
-    risk_max_exposure: Money = Field(1_000_000.0, description="value of all positions")
-    risk_max_daily_loss: Share = Field(0.05, description="share of the portfolio lost in a day")
-    risk_max_daily_loss_amount: Money = Field(50_000.0, description="the same as an amount")
-    risk_stop_loss_buffer: float = Field(0.02, ge=0, lt=1, description="share added beyond the stop loss")
-    risk_portfolio_value: Money = Field(100_000.0, description="value that plain sessions are measured by")
-
-    # Portfolios
-    rebalance_seconds: Seconds = Field(300.0, description="between rebalancings")
-    rebalance_drift: Share = Field(0.05, description="distance from the allocation that is acted on")
-    position_check_seconds: Seconds = Field(60.0, description="between checks of positions")
-
-    # Intake of discovered strategies
-    batch_size: int = Field(1000, ge=1, le=100_000, description="messages written in one transaction")
-    batch_timeout_seconds: Seconds = Field(30.0, description="a smaller batch is written after this")
-    max_retries: int = Field(3, ge=0, le=100, description="attempts after the first")
-
-    # The process
-    shutdown_seconds: Seconds = Field(30.0, description="time to stop everything in order")
-    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL")
-    log_format: LogFormat = Field("json", description="json lines, or console for people")
-
-    def describe(self) -> dict[str, str | int | float | None]:
-        """Every setting by its NAME, fit to be shown: secrets are *** and URLs hold no credentials."""
-        return {name.upper(): _shown(value) for name, value in self}
-
-    def __repr_args__(self) -> Iterator[tuple[str, object]]:
-        yield from ((name, _shown(value)) for name, value in self)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
@@ -376,14 +207,3 @@ def _stand_in(settings: Settings) -> str:
     host = f"[{host}]" if ":" in host else quote(host, safe="")
     database = quote(settings.postgres_db or settings.postgres_user, safe="")
     return f"postgresql://{user}@{host}:{settings.postgres_port}/{database}"
-
-
-def _shown(value: object) -> str | int | float | None:
-    if isinstance(value, SecretStr):
-        return _MASK
-    if isinstance(value, int | float | None):
-        return value
-    scheme, slashes, rest = str(value).partition("://")
-    if slashes and "@" in rest:  # a URL, and what is before the last @ are its credentials, however long
-        return f"{scheme}://{_MASK}@{rest.rpartition('@')[2]}"
-    return masked(str(value))

@@ -91,11 +91,11 @@ def test_no_test_skips_expects_to_fail_or_mocks() -> None:
     expect_none(habits.excuses(TEST_FILES))
 
 
-def test_config_imports_nothing_of_the_project_but_its_error() -> None:
+def test_config_imports_nothing_of_the_project_but_its_errors_and_settings() -> None:
     expect_none(
         finding
         for source in read("config.py")
-        for finding in imports.forbidden(source, ["models.errors"], MODULES)
+        for finding in imports.forbidden(source, ["models.errors", "models.settings"], MODULES)
     )
 
 
