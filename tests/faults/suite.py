@@ -5,7 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tests.faults import gateway_faults, kills, postgres_faults, redis_faults, soak, strategy_faults
+from tests.faults import (
+    gateway_faults,
+    kill_steps,
+    kills,
+    postgres_faults,
+    redis_faults,
+    soak,
+    strategy_faults,
+)
 from tests.faults.databases import Databases
 from tests.faults.experiment import Experiment, Terms
 from tests.faults.report import Report
@@ -17,6 +25,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         *kills.EXPERIMENTS,
+        *kill_steps.EXPERIMENTS,
         *redis_faults.EXPERIMENTS,
         *gateway_faults.EXPERIMENTS,
         *postgres_faults.EXPERIMENTS,
