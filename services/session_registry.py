@@ -18,6 +18,8 @@ from services.redis_client import make_client
 REGISTRY = "strategy_worker:sessions"
 FIELDS = ("symbol", "type", "strategyId", "sessionId", "state", "reason", "startedAt")
 RETRY_SECONDS = 1.0
+# To Python's own expressions, which msgspec uses, $ is also the place before a line break at the end.
+WHOLE_SYMBOL = SYMBOL_PATTERN.removesuffix("$") + r"\Z"
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +28,8 @@ class SessionRegistry:
     """Writes changes of sessions on a thread of its own: nobody waits for Redis.
 
     Changes of one session that follow each other quickly are written once, as it stands then. What could not
-    be written is tried again for ever.
+    be written is tried again for ever. A change goes from `_changed` to `_writing` to `_written`, and is in
+    the next one before it leaves the last: who looks in that order misses none.
     """
 
     def __init__(self, redis_url: str, worker: str) -> None:
@@ -34,6 +37,8 @@ class SessionRegistry:
         self._worker = worker
         self._describe: Callable[[], list[dict[str, Any]]] = list
         self._changed: set[str] = set()
+        self._writing: set[str] = set()
+        self._written: set[str] = set()
         self._news = Event()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="session-registry", daemon=True)
@@ -57,11 +62,18 @@ class SessionRegistry:
         self._news.set()
 
     def load(self) -> dict[str, SessionRecord]:
-        """Return every session that was written. Raises StorageUnavailable."""
+        """Return every session that was written, but for those that changed since: of them Redis knows less.
+
+        For one thread at a time. Raises StorageUnavailable.
+        """
+        self._written = set()
         try:
             entries: Any = self._client.hgetall(REGISTRY)
         except redis.RedisError as error:
             raise StorageUnavailable(f"Redis does not give the sessions: {error}") from error
+        changed = self._changed.copy()
+        changed |= self._writing
+        changed |= self._written
         records = {}
         for key, entry in entries.items():
             try:
@@ -69,7 +81,8 @@ class SessionRegistry:
             except (ValueError, msgspec.MsgspecError) as error:
                 log.warning("registry_entry_refused", session=key.decode(errors="replace"), reason=str(error))
                 continue
-            records[record.identity.key] = record
+            if record.identity.key not in changed:
+                records[record.identity.key] = record
         return records
 
     def _run(self) -> None:
@@ -89,13 +102,16 @@ class SessionRegistry:
             self._news.set()
 
     def _write(self) -> None:
-        keys = self._changed.copy()
+        self._writing = keys = self._changed.copy()
         self._changed -= keys
         try:
             self._write_down(keys)
         except BaseException:
             self._changed |= keys
+            self._writing = set()
             raise
+        self._written |= keys
+        self._writing = set()
 
     def _write_down(self, keys: set[str]) -> None:
         held = {session["key"]: session for session in self._describe()}
@@ -110,7 +126,7 @@ class SessionRegistry:
 
 
 class _Entry(msgspec.Struct, rename="camel"):
-    symbol: Annotated[str, msgspec.Meta(pattern=SYMBOL_PATTERN)]
+    symbol: Annotated[str, msgspec.Meta(pattern=WHOLE_SYMBOL)]
     type: AssetType
     strategy_id: str
     started_at: Annotated[datetime, msgspec.Meta(tz=True)]
