@@ -1,0 +1,1 @@
+"""Portfolios of approved strategies: their books, their orders, and the thread that executes them."""
