@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from statistics import median, quantiles
 
+from benchmarks.databases import durable_database
 from benchmarks.effort import Effort
 from benchmarks.feed import Publisher, bars, command
 from benchmarks.gateway_stub import Arrival, GatewayStub
@@ -23,8 +24,22 @@ Shot = Callable[[], tuple[float, list[Arrival]]]
 
 def publish_to_post(url: str, effort: Effort) -> list[Row]:
     """Compare the worker with a loop of redis-py that posts with requests in the same thread."""
+    return _publish_to_post(url, effort, None)
+
+
+def publish_to_post_recorded(url: str, effort: Effort) -> list[Row]:
+    """The same with every signal a row on disk, written and synchronised, before it is a request."""
+    with durable_database() as database_url:
+        return _publish_to_post(url, effort, database_url)
+
+
+def _publish_to_post(url: str, effort: Effort, database_url: str | None) -> list[Row]:
     delays: dict[str, list[list[float]]] = {"worker": [], "poster": []}
-    with GatewayStub() as gateway, Publisher(url) as publisher, running_worker(url, gateway.url) as worker:
+    with (
+        GatewayStub() as gateway,
+        Publisher(url) as publisher,
+        running_worker(url, gateway.url, database_url) as worker,
+    ):
         worker.start_sessions(STRATEGY, [SYMBOL], 1)
         with running_poster(url, gateway.url, CHANNEL, threads=1, posts=1):
             shots = _shots(publisher, gateway, 1)
@@ -39,16 +54,36 @@ def publish_to_post(url: str, effort: Effort) -> list[Row]:
         floor = Floor("listen() + requests", [of(each) * 1e6 for each in delays["poster"]])
         values = [of(each) * 1e6 for each in delays["worker"]]
         rows.append(
-            compare(f"PUBLISH to POST, {name}", "µs", values, floor, Goal(limit, less_is_better=True))
+            compare(
+                f"PUBLISH to POST{_where(database_url)}, {name}",
+                "µs",
+                values,
+                floor,
+                Goal(limit, less_is_better=True),
+            )
         )
     return rows
 
 
 def burst(url: str, effort: Effort) -> list[Row]:
     """Compare many sessions that signal on one bar with bare threads that post as many requests."""
+    return _burst(url, effort, None)
+
+
+def burst_recorded(url: str, effort: Effort) -> list[Row]:
+    """The same with every signal a row on disk, written and synchronised, before it is a request."""
+    with durable_database() as database_url:
+        return _burst(url, effort, database_url)
+
+
+def _burst(url: str, effort: Effort, database_url: str | None) -> list[Row]:
     count = effort.sessions // THREADS * THREADS
     seconds: dict[str, list[float]] = {"worker": [], "poster": []}
-    with GatewayStub() as gateway, Publisher(url) as publisher, running_worker(url, gateway.url) as worker:
+    with (
+        GatewayStub() as gateway,
+        Publisher(url) as publisher,
+        running_worker(url, gateway.url, database_url) as worker,
+    ):
         worker.start_sessions(STRATEGY, [SYMBOL], count)
         with running_poster(url, gateway.url, CHANNEL, threads=THREADS, posts=count):
             shots = _shots(publisher, gateway, count)
@@ -62,7 +97,15 @@ def burst(url: str, effort: Effort) -> list[Row]:
         worker.expect("worker_signals_total", (1 + effort.rounds) * count, status="executed")
     floor = Floor(f"{THREADS} threads of requests", [each * 1e3 for each in seconds["poster"][1:]])
     values = [each * 1e3 for each in seconds["worker"][1:]]
-    return [compare(f"burst of {count}, last 201", "ms", values, floor, Goal(1.5, less_is_better=True))]
+    return [
+        compare(
+            f"burst of {count}{_where(database_url)}, last 201",
+            "ms",
+            values,
+            floor,
+            Goal(1.5, less_is_better=True),
+        )
+    ]
 
 
 def _shots(publisher: Publisher, gateway: GatewayStub, count: int) -> dict[str, Shot]:
@@ -92,6 +135,10 @@ def _delays(shot: Shot, gateway: GatewayStub, samples: int) -> list[float]:
         if gateway.serve(1, QUIET_SECONDS):
             raise MeasurementError("one message led to two requests")
     return delays
+
+
+def _where(database_url: str | None) -> str:
+    return "" if database_url is None else " by PostgreSQL"
 
 
 def _percentile_99(values: list[float]) -> float:

@@ -86,8 +86,10 @@ class WorkerProcess:
 
 
 @contextmanager
-def running_worker(redis_url: str, gateway_url: str) -> Iterator[WorkerProcess]:
-    """Run a worker; what it logs below errors goes nowhere."""
+def running_worker(
+    redis_url: str, gateway_url: str, database_url: str | None = None
+) -> Iterator[WorkerProcess]:
+    """Run a worker, its outbox in memory or in this database; what it logs below errors goes nowhere."""
     port = next(free_ports())
     with tempfile.TemporaryDirectory(prefix="strategy-worker-bench-") as folder:
         shutil.copy(strategies.__file__, folder)
@@ -99,6 +101,8 @@ def running_worker(redis_url: str, gateway_url: str) -> Iterator[WorkerProcess]:
             "METRICS_PORT": "0",
             "LOG_LEVEL": "ERROR",
         }
+        if database_url is not None:
+            environment["DATABASE_URL"] = database_url
         command = [sys.executable, str(REPOSITORY / "main.py")]
         process = subprocess.Popen(command, env=environment, cwd=folder)  # noqa: S603 — this interpreter, our file
         with ended(process):

@@ -23,7 +23,7 @@ SMALL = 10
 MARKS = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}
 CONDITIONS = (
     "the server keeps what a subscriber has not read yet (client-output-buffer-limit pubsub 0 0 0)",
-    "the worker runs without DATABASE_URL: its outbox is in memory",
+    "by PostgreSQL: every signal is a row on disk before it is a request; elsewhere the outbox is in memory",
 )
 
 

@@ -17,6 +17,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "sessions": throughput.bars_to_many_sessions,
     "latency": delivery.publish_to_post,
     "burst": delivery.burst,
+    "latency-recorded": delivery.publish_to_post_recorded,
+    "burst-recorded": delivery.burst_recorded,
     "memory": memory.idle_and_lasting,
 }
 

@@ -26,7 +26,7 @@ def test_every_row_of_the_quick_form_yields_a_finite_ratio() -> None:
     begun: list[str] = []
     report = measure(list(BENCHMARKS), QUICK, begun.append)
     assert begun == list(BENCHMARKS)
-    assert len(report.rows) == 10
+    assert len({(row.name, row.floor_name) for row in report.rows}) == len(report.rows) >= len(BENCHMARKS)
     for row in report.rows:
         numbers = (row.value, row.floor, *row.ratios)
         assert all(math.isfinite(number) and number > 0 for number in numbers), row.name
