@@ -89,9 +89,9 @@ $(DEMO): requirements.txt requirements-demo.txt | $(MADE)
 	@$(INSTALL) -r requirements.txt -r requirements-demo.txt
 	@touch $@
 
-$(DEV): requirements-dev.txt $(DEMO)
+$(DEV): requirements-kafka.txt requirements-dev.txt $(DEMO)
 	@echo 'Installing the tools for tests and checks into $(VENV) …'
-	@$(INSTALL) -r requirements-dev.txt
+	@$(INSTALL) -r requirements-kafka.txt -r requirements-dev.txt
 	@touch $@
 
 # --- the locks ----------------------------------------------------------------------------------------------------
@@ -105,8 +105,10 @@ lock: ## write requirements*.txt anew from pyproject.toml
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.8
 	@$(LOCK) pyproject.toml -o requirements.txt
 	@$(LOCK) --group demo -c requirements.txt $(call EXCEPT,requirements.txt) -o requirements-demo.txt
-	@$(LOCK) --group dev -c requirements.txt -c requirements-demo.txt \
-		$(call EXCEPT,requirements.txt requirements-demo.txt) -o requirements-dev.txt
+	@$(LOCK) --group kafka -c requirements.txt -c requirements-demo.txt \
+		$(call EXCEPT,requirements.txt requirements-demo.txt) -o requirements-kafka.txt
+	@$(LOCK) --group dev -c requirements.txt -c requirements-demo.txt -c requirements-kafka.txt \
+		$(call EXCEPT,requirements.txt requirements-demo.txt requirements-kafka.txt) -o requirements-dev.txt
 
 clean: ## remove the virtual environment, caches and everything that can be made again
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -14,12 +14,21 @@ import pytest
 from tests.architecture.imports import third_party
 from tests.architecture.source import PRODUCT, ROOT, read
 
-LOCKS = {"requirements.txt": "dependencies", "requirements-demo.txt": "demo", "requirements-dev.txt": "dev"}
+LOCKS = {
+    "requirements.txt": "dependencies",
+    "requirements-demo.txt": "demo",
+    "requirements-kafka.txt": "kafka",
+    "requirements-dev.txt": "dev",
+}
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)( ; [^\\]+)? \\$")
 
 # Runtime packages that no import statement names, and optional ones with the place that may import them.
 USED_UNSEEN = {"hiredis": "redis-py parses with it when it is there"}
-OPTIONAL = {"plotly": "services/demo", "bokeh-sampledata": "services/demo"}
+OPTIONAL = {
+    "plotly": "services/demo",
+    "bokeh-sampledata": "services/demo",
+    "confluent-kafka": "services/intake",
+}
 
 
 def canonical(name: str) -> str:
