@@ -11,6 +11,7 @@ from services.signals.courier import Courier, CourierOptions
 from services.signals.gateway_client import GatewayClient, GatewayOptions
 from services.signals.outbox import MemoryOutbox, OutboxEntry
 from services.signals.outcome import Outcome
+from services.signals.route import GatewayRoute
 from tests.sample_signals import make_signal
 
 PATIENCE = 20.0
@@ -34,7 +35,8 @@ class Sending:
         self.outbox = MemoryOutbox(capacity, ttl)
         self.client = GatewayClient(GatewayOptions(url, timeout=timeout))
         options = CourierOptions(threads=threads, idempotent=idempotent, **QUICK)  # type: ignore[arg-type]  # by name
-        self.courier = Courier(self.outbox, self.client, options, self._ended)
+        self.route = GatewayRoute(self.client)
+        self.courier = Courier(self.outbox, self.route, options, self._ended)
         self.told: list[tuple[Signal, Outcome]] = []
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
 

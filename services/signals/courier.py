@@ -1,4 +1,4 @@
-"""Carries signals from the outbox to the gateway: a few threads around the dispatcher.
+"""Carries signals from the outbox to the gateway or the OMS: a few threads around the dispatcher.
 
 The only code that sends.
 """
@@ -15,10 +15,9 @@ from models.errors import NotSent, Refused, Uncertain
 from services.signals.circuit import BLOCKED_PROBES, Circuit
 from services.signals.delivery import Delivery, Result, RetryPolicy
 from services.signals.dispatcher import Dispatcher, Ending, Probe, Task
-from services.signals.gateway_client import Gateway
-from services.signals.judge import judge, judge_read_back
 from services.signals.outbox import Outbox, OutboxEntry
 from services.signals.outcome import Outcome
+from services.signals.route import Route
 from services.signals.verdict import Reply
 
 # An idle thread looks around this often even if nobody wakes it.
@@ -55,7 +54,7 @@ class Courier:
     def __init__(  # noqa: PLR0913 — the last two are for tests
         self,
         outbox: Outbox,
-        gateway: Gateway,
+        route: Route,
         options: CourierOptions,
         on_outcome: OnOutcome,
         *,
@@ -63,7 +62,7 @@ class Courier:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._outbox = outbox
-        self._gateway = gateway
+        self._route = route
         self._on_outcome = on_outcome
         self._clock = clock
         self._circuit = Circuit(draw, options.blocked_probes)
@@ -173,10 +172,10 @@ class Courier:
         signal = delivery.entry.signal
         try:
             if delivery.reads_back:
-                return judge_read_back(self._gateway.read_back(signal.signal_id), time.time())
+                return self._route.read_back(signal.signal_id)
             delivery.attempts += 1
             self._outbox.sending(delivery.entry, delivery.attempts)
-            return judge(self._gateway.execute(signal), time.time())
+            return self._route.execute(signal)
         except (NotSent, Refused, Uncertain) as error:
             return error
         except Exception as error:  # whatever it is, the request may have left: doubt is all that is safe
@@ -185,7 +184,7 @@ class Courier:
 
     def _probe(self) -> Reply | NotSent | Uncertain:
         try:
-            return self._gateway.probe()
+            return self._route.probe()
         except (NotSent, Uncertain) as error:
             return error
         except Exception as error:  # a probe that nobody answers for would leave the circuit open for ever

@@ -9,9 +9,9 @@ import structlog
 from models.execution import ExecutionReport
 from models.signal import Signal, SignalStatus
 from services.signals.courier import Courier, CourierOptions
-from services.signals.gateway_client import GatewayClient, GatewayOptions
 from services.signals.outbox import Outbox, OutboxEntry
 from services.signals.outcome import Outcome
+from services.signals.route import Route
 from services.telemetry.metrics import SignalMetrics
 
 # Of the time for stopping, what is kept for writing down how signals ended.
@@ -38,21 +38,22 @@ class SignalDesk:
 
     def __init__(
         self,
-        gateway: GatewayOptions,
+        route: Route,
         courier: CourierOptions,
         outbox: Outbox,
         metrics: SignalMetrics,
     ) -> None:
         self._outbox = outbox
         self._metrics = metrics
-        self._gateway = GatewayClient(gateway)
-        self._courier = Courier(outbox, self._gateway, courier, self._ended)
+        self._route = route
+        self._courier = Courier(outbox, route, courier, self._ended)
         self._sessions: Sessions
 
     def start(self, sessions: Sessions) -> None:
         """Begin to deliver; `sessions` hear of every end."""
         self._sessions = sessions
         self._outbox.start()
+        self._route.start()
         self._courier.start()
 
     def submit(self, signal: Signal, received_at: float, barred: str | None = None) -> str | None:
@@ -97,7 +98,7 @@ class SignalDesk:
             log.error(
                 "signal_left_behind", session=entry.signal.session_key, signal_id=entry.signal.signal_id
             )
-        self._gateway.close()
+        self._route.close()
         return left
 
     def _ended(self, entry: OutboxEntry, outcome: Outcome) -> None:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from typing import Protocol
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
@@ -46,19 +45,6 @@ class GatewayOptions:
     hmac_secret: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     reuse_seconds: float = 3.0
-
-
-class Gateway(Protocol):
-    """What the courier needs of a gateway. Each method raises NotSent or Uncertain when there is no reply."""
-
-    def execute(self, signal: Signal) -> Reply:
-        """Have a signal executed. Raises Refused when it cannot be put into words."""
-
-    def read_back(self, signal_id: str) -> Reply:
-        """Ask what became of a signal."""
-
-    def probe(self) -> Reply:
-        """Ask something harmless."""
 
 
 class GatewayClient:

@@ -13,7 +13,7 @@ from models.signal import SignalStatus
 from services.signals.courier import Courier, CourierOptions
 from services.signals.outbox import MemoryOutbox, OutboxEntry
 from services.signals.outcome import Outcome
-from services.signals.verdict import Reply
+from services.signals.verdict import Executed, Reply, Verdict
 from tests.gateway_stub import SILENT_DROP, SILENT_RESET, Answer, GatewayStub, Received
 from tests.sample_signals import make_signal
 from tests.sending import QUICK, sending
@@ -163,7 +163,7 @@ def test_a_listener_that_raises_holds_nobody_up(stub: GatewayStub) -> None:
         raise RuntimeError("a mistake in the listener")
 
     with sending(stub.url) as desk:
-        courier = Courier(outbox, desk.client, CourierOptions(**QUICK), listen)  # type: ignore[arg-type]  # by name
+        courier = Courier(outbox, desk.route, CourierOptions(**QUICK), listen)  # type: ignore[arg-type]  # by name
         courier.start()
         for _ in range(3):
             outbox.put(make_signal("a"), 0.0)
@@ -179,14 +179,18 @@ class FailingGateway:
     def __init__(self) -> None:
         self.executions = 0
 
-    def execute(self, signal: "Signal") -> Reply:
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def execute(self, signal: "Signal") -> Verdict:
         self.executions += 1
         raise KeyError(signal.signal_id)
 
-    def read_back(self, signal_id: str) -> Reply:
+    def read_back(self, signal_id: str) -> Verdict:
         if self.executions < 2:
             raise MemoryError(signal_id)
-        return Reply(status=200, body=b"{}")
+        return Executed(status="filled")
 
     def probe(self) -> Reply:
         raise ZeroDivisionError
