@@ -1,0 +1,1 @@
+"""Streams of messages: how they are read and written, and what is done with discovered strategies."""
