@@ -110,6 +110,7 @@ class ControlListener:
     def _adopt_again(self, key: str) -> None:
         record = self._manager.records().get(key)
         if record is not None and record.state in ENDED:
+            self._manager.halts.lift(key)
             self._manager.adopt(record.identity)
 
     def _apply(self, channel: bytes, payload: bytes) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from models.errors import ConfigError, StorageError, StorageUnavailable
 from models.session import SessionIdentity, SessionRecord, SessionState
@@ -37,10 +38,13 @@ def plan(
 
     The table is the truth about sessions with a row: they run when it says so. A session without a row runs
     while the registry has it. HALTED and QUARANTINED are left by a person only, so such a session stays as it
-    is. While the table cannot be asked nothing starts that it may have ended meanwhile, and nothing stops.
+    is; one that does not run and has an order of unknown outcome is HALTED. While the table cannot be asked
+    nothing starts that it may have ended meanwhile, and nothing stops.
     """
     ended = rows.ended if rows is not None else frozenset()
-    wanted = dict(registered)
+    unknown = rows.unknown if rows is not None else {}
+    wanted = {key: record for key, record in held.items() if record.state is SessionState.PENDING}
+    wanted |= registered
     for identity in rows.running if rows is not None else ():
         known = registered.get(identity.key)
         if known is None:
@@ -53,21 +57,16 @@ def plan(
             continue
         elif record.state in LEFT_BY_A_PERSON:
             hold.append(record)
+        elif key in unknown:
+            halted = SessionState.HALTED
+            hold.append(SessionRecord(identity=record.identity, state=halted, reason=unknown[key]))
         elif rows is not None:
             start.append(record.identity)
         elif key not in held:
             waiting = SessionState.PENDING
             hold.append(SessionRecord(identity=record.identity, state=waiting, reason=WAITING_FOR_TABLE))
-    retried = [
-        record.identity
-        for key, record in held.items()
-        if record.state is SessionState.PENDING
-        and key not in wanted
-        and key not in ended
-        and rows is not None
-    ]
     return Plan(
-        start=(*start, *retried),
+        start=tuple(start),
         hold=tuple(hold),
         stop=tuple(key for key in held if key in ended),
         forget=tuple(key for key in forget if key not in held),
@@ -100,6 +99,8 @@ class Reconciler:
             self.reason = str(error)
             return
         rows, reason = self._read_table({*held, *registered})
+        if rows is not None:
+            rows = replace(rows, unknown=self._manager.halts.found(rows.unknown))
         chosen = plan(held, registered, rows)
         if chosen.start or chosen.hold or chosen.stop:
             log.info(

@@ -1,6 +1,6 @@
 """The table `sessions`, which the platform writes: the truth about every session that has a row there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
@@ -16,15 +16,26 @@ ENDED_ROWS = """
 """
 
 
+# The newest of each session: until a person has resolved it, nobody knows what the session holds.
+UNKNOWN_OUTCOMES = """
+    SELECT DISTINCT ON (session_key) session_key, signal_id, reason FROM signals
+    WHERE status = 'unknown' ORDER BY session_key, number DESC
+"""
+
+
 class SessionRows(Struct, frozen=True):
-    """What the table says: which sessions should run, and which of those asked about should not."""
+    """What the tables say: which sessions should run, and which of those asked about should not.
+
+    `unknown` holds those that sent a signal whose outcome nobody knows, with which it is and why.
+    """
 
     running: tuple[SessionIdentity, ...] = ()
     ended: frozenset[str] = frozenset()
+    unknown: Mapping[str, str] = {}
 
 
 class SessionTable:
-    """Reads the table `sessions`."""
+    """Reads the table `sessions`, and from `signals` whose orders have an unknown outcome."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,7 +43,7 @@ class SessionTable:
     def read(self, session_ids: Iterable[str]) -> SessionRows:
         """Return what should run, and which of `session_ids` have a row that says otherwise.
 
-        A session without a row is in neither. Raises StorageUnavailable, and ConfigError where the table
+        A session without a row is in neither. Raises StorageUnavailable, and ConfigError where a table
         is missing.
         """
         with self._database.transaction() as cursor:
@@ -40,7 +51,9 @@ class SessionTable:
             running = tuple(_identity(*row) for row in cursor.fetchall())
             cursor.execute(ENDED_ROWS, (list(session_ids),))
             ended = {row[0] for row in cursor.fetchall()}
-        return SessionRows(running, frozenset(ended - {identity.key for identity in running}))
+            cursor.execute(UNKNOWN_OUTCOMES)
+            unknown = {key: f"signal {signal_id}: {reason}" for key, signal_id, reason in cursor.fetchall()}
+        return SessionRows(running, frozenset(ended - {identity.key for identity in running}), unknown)
 
 
 def _identity(

@@ -12,24 +12,25 @@ from typing import Any
 
 import structlog
 
-from models.errors import StorageUnavailable, StrategyError, StrategyTimedOut
 from models.execution import ExecutionReport
 from models.market_data import ControlEvent
 from models.session import AssetType, Lifecycle, SessionIdentity, SessionRecord, SessionState
+from services.halts import Halts
 from services.routing import Router
-from services.session import ENDED, Session, SessionHost, describe_identity, explain
-from services.starter import Starter
+from services.session import ENDED, Session, SessionHost, describe_identity
+from services.session_builder import NotBuilt, SessionBuilder
 from services.state_desk import StateDesk
-from services.state_recall import Recollection, rebuild
-from services.strategy_source import StrategyRecipe, StrategySource, default_strategy_id
+from services.strategy_source import StrategySource, default_strategy_id
 from services.turn import Errand, Turn
 from services.warm_up import join
+
+OUTCOME_UNKNOWN = "the outcome of an order is unknown"
 
 log = structlog.get_logger(__name__)
 
 
 class WaitingSession:
-    """A session without a strategy: being built, PENDING, in ERROR, or HALTED before a restart."""
+    """A session without a strategy: being built, PENDING, in ERROR, or HALTED before it was built."""
 
     def __init__(self, record: SessionRecord) -> None:
         self.identity = record.identity
@@ -42,7 +43,10 @@ class WaitingSession:
 
 
 class StrategyManager:
-    """Starts, finds and stops sessions, and keeps the routing table equal to those that run."""
+    """Starts, finds and stops sessions, and keeps the routing table equal to those that run.
+
+    What is in `halts` is not started: lift it first.
+    """
 
     def __init__(
         self,
@@ -52,14 +56,12 @@ class StrategyManager:
         data_turn: Turn,
         states: StateDesk,
     ) -> None:
-        self._source = source
         self._router = router
         self._host = host
         self._data_turn = data_turn
         self._states = states
-        self._starter = Starter(host.deadline_max_ms / 1000)
-        self._starting: Session | None = None
-        self._halted_before: dict[str, str] = {}
+        self._builder = SessionBuilder(source, states, host)
+        self.halts = Halts()
         self._lock = Lock()
         self._sessions: dict[str, Session | WaitingSession] = {}
 
@@ -82,7 +84,7 @@ class StrategyManager:
         session_id: str | None = None,
         asset_type: AssetType = "stock",
     ) -> str:
-        """Start a session unless it runs already; return `started`, `duplicate`, `pending` or `error`."""
+        """Start a session; return `started`, `duplicate` (it is there), `pending`, `halted` or `error`."""
         strategy_id = strategy_id or default_strategy_id(symbol)
         with self._lock:
             key = self._key(symbol, strategy_id, session_id)
@@ -106,10 +108,16 @@ class StrategyManager:
         return self._begin(identity, known=True)
 
     def hold(self, record: SessionRecord) -> None:
-        """Keep a session that was known before without running it: HALTED, or PENDING, with its reason."""
+        """Keep a session that was known before without running it, unless it is there and does not wait."""
+        key = record.identity.key
         with self._lock:
-            self._sessions.setdefault(record.identity.key, WaitingSession(record))
-        self._host.changed(record.identity.key)
+            held = self._sessions.get(key)
+            if held is not None and held.state is not SessionState.PENDING:
+                return
+            self._sessions[key] = WaitingSession(record)
+        if record.state is SessionState.HALTED:
+            self.halts.add(key, record.reason or OUTCOME_UNKNOWN)
+        self._host.changed(key)
 
     def stop_session(self, session_id: str) -> int:
         """Stop the session with this session id, or key; return how many were stopped."""
@@ -134,12 +142,17 @@ class StrategyManager:
             self._states.answer(key, report)
 
     def halt_session(self, key: str, reason: str) -> None:
-        """Tell a session nothing more until a person looked: the outcome of an order is unknown."""
+        """Tell a session nothing more until a person looked: the outcome of an order is unknown.
+
+        Holds for the next session of this key, too, where this one is stopped or was not there yet.
+        """
+        self.halts.add(key, reason)
         session = self._sessions.get(key)
         if isinstance(session, Session):
             self._host.post(session, Errand(lambda halted: halted.end(SessionState.HALTED, reason)))
-        else:
-            self._halted_before[key] = reason
+        elif session is not None and session.state is not SessionState.STARTING:
+            session.state, session.reason = SessionState.HALTED, reason
+            self._host.changed(key)
 
     def sessions(self) -> list[dict[str, Any]]:
         """Describe every session, in the names of the wire."""
@@ -173,34 +186,23 @@ class StrategyManager:
         waiting = WaitingSession(SessionRecord(identity=identity, state=SessionState.STARTING))
         with self._lock:
             self._sessions[identity.key] = waiting
-        outcome = self._build(waiting, known=known)
-        if (reason := self._halted_before.pop(identity.key, None)) is not None:
-            self.halt_session(identity.key, reason)
+        if (reason := self.halts.reason(identity.key)) is not None:
+            waiting.state, waiting.reason = SessionState.HALTED, reason
+            log.warning("session_halted_before", session=identity.key, reason=reason)
+            outcome = "halted"
+        else:
+            outcome = self._build(waiting, known=known)
+            if (reason := self.halts.reason(identity.key)) is not None:  # meanwhile
+                self.halt_session(identity.key, reason)
         self._host.changed(identity.key)
         return outcome
 
     def _build(self, waiting: WaitingSession, *, known: bool) -> str:
         identity = waiting.identity
-        self._starting = None
-        try:
-            recipe = self._source.find(identity.strategy_id, identity.symbol)
-            past = self._states.recollect(identity, known=known)
-            session = self._starter.run(lambda: self._start(identity, recipe, past))
-        except StorageUnavailable as error:
-            waiting.state, waiting.reason = SessionState.PENDING, explain(error)
-            log.warning("session_pending", session=identity.key, reason=waiting.reason)
-            return "pending"
-        except BaseException as error:  # an author's code: even SystemExit stays in it
-            timed_out = isinstance(error, StrategyTimedOut)
-            waiting.state = SessionState.QUARANTINED if timed_out else SessionState.ERROR
-            waiting.reason = explain(error)
-            if self._starting is not None:
-                self._starting.state = waiting.state  # where it still runs, its signals are refused
-            unexpected = None if isinstance(error, StrategyError) else error
-            log.error(  # noqa: TRY400 — no traceback for what its author is told in a sentence
-                "session_not_started", session=identity.key, reason=waiting.reason, exc_info=unexpected
-            )
-            return "error"
+        session = self._builder.build(identity, known=known)
+        if isinstance(session, NotBuilt):
+            waiting.state, waiting.reason = session.state, session.reason
+            return "pending" if session.state is SessionState.PENDING else "error"
         with self._lock:
             session.hand_over(self._data_turn)
             if self._sessions.get(identity.key) is not waiting:  # stopped by the gateway's word meanwhile
@@ -217,15 +219,6 @@ class StrategyManager:
             state_restored=session.memory.restored,
         )
         return "started"
-
-    def _start(self, identity: SessionIdentity, recipe: StrategyRecipe, past: Recollection) -> Session:
-        """Make the strategy as it was saved, and call `on_start`. On the starter's thread."""
-        strategy, memory = rebuild(
-            lambda: recipe.build(identity.strategy_id, identity.symbol, identity.session_id), identity, past
-        )
-        session = self._starting = Session(identity, strategy, self._host, memory)
-        session.start(Turn())
-        return session
 
     def _stop(self, chosen: Callable[[SessionIdentity], bool]) -> int:
         with self._lock:

@@ -27,8 +27,8 @@ def running(*keys: str) -> dict[str, SessionRecord]:
     return records(SessionState.RUNNING, *keys)
 
 
-def rows(*keys: str, ended: tuple[str, ...] = ()) -> SessionRows:
-    return SessionRows(tuple(map(identity, keys)), frozenset(ended))
+def rows(*keys: str, ended: tuple[str, ...] = (), unknown: tuple[str, ...] = ()) -> SessionRows:
+    return SessionRows(tuple(map(identity, keys)), frozenset(ended), dict.fromkeys(unknown, "signal x"))
 
 
 def started(
@@ -76,6 +76,35 @@ def test_what_waits_for_a_person_waits_over_a_restart_with_its_reason(state: Ses
     chosen = plan({}, halted, rows("s1"))
     assert chosen.start == ()
     assert chosen.hold == (halted["s1"],)
+
+
+@pytest.mark.parametrize("known", [{}, running("s1"), records(SessionState.PENDING, "s1")])
+def test_a_session_with_an_order_of_unknown_outcome_is_halted_wherever_it_is_known_from(
+    known: dict[str, SessionRecord],
+) -> None:
+    chosen = plan({}, known, rows("s1", "s2", unknown=("s1",)))
+    assert [(each.identity.key, each.state, each.reason) for each in chosen.hold] == [
+        ("s1", SessionState.HALTED, "signal x")
+    ]
+    assert [each.key for each in chosen.start] == ["s2"]
+
+
+@pytest.mark.parametrize("registered", [{}, records(SessionState.PENDING, "s1")])
+def test_a_waiting_session_is_halted_when_the_table_tells_of_such_an_order(
+    registered: dict[str, SessionRecord],
+) -> None:
+    chosen = plan(records(SessionState.PENDING, "s1"), registered, rows(unknown=("s1",)))
+    assert [each.state for each in chosen.hold] == [SessionState.HALTED]
+    assert chosen.start == ()
+
+
+def test_a_session_that_runs_is_not_halted_by_what_is_written_of_it() -> None:
+    assert plan(running("s1"), running("s1"), rows("s1", unknown=("s1",))) == plan({}, {}, rows())
+
+
+def test_a_session_that_ended_is_not_held_for_its_order_of_unknown_outcome() -> None:
+    chosen = plan({}, running("s1"), rows(ended=("s1",), unknown=("s1",)))
+    assert (chosen.start, chosen.hold, chosen.forget) == ((), (), ("s1",))
 
 
 def test_a_session_in_error_gets_another_chance_at_the_next_start_only() -> None:

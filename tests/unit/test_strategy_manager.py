@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import StorageUnavailable, StrategyRejected
 from models.market_data import Bar, ControlEvent, Trade
+from models.session import SessionRecord, SessionState
 from services.routing import Router, sessions_of
 from services.session import Session, SessionHost
 from services.strategy_manager import StrategyManager
@@ -231,6 +232,80 @@ def test_a_halted_session_hears_no_market_data_and_is_not_started_over(world: Wo
     assert world.routed("AAPL") == []
     assert world.apply("subscribe", "AAPL", "quiet", "s1") == "duplicate"
     assert world.states() == {"s1": "HALTED"}
+
+
+def resume(world: World, key: str) -> str:
+    """Do what a person's order to the control thread does."""
+    world.manager.halts.lift(key)
+    return world.manager.adopt(world.manager.records()[key].identity)
+
+
+def test_a_halted_session_that_is_stopped_and_started_again_is_still_halted(world: World) -> None:
+    world.apply("subscribe", "AAPL", "quiet", "s1")
+    world.manager.halt_session("s1", "outcome unknown")
+    world.apply("unsubscribe", "AAPL", None, "s1")
+    assert world.states() == {}
+    assert world.apply("subscribe", "AAPL", "quiet", "s1") == "halted"
+    [described] = world.manager.sessions()
+    assert (described["state"], described["reason"]) == ("HALTED", "outcome unknown")
+    assert world.routed("AAPL") == []
+
+
+def test_a_halted_session_is_not_even_built_until_it_is_resumed(world: World) -> None:
+    world.manager.halt_session("s1", "outcome unknown")
+    assert world.apply("subscribe", "AAPL", "broken", "s1") == "halted"
+    assert resume(world, "s1") == "error"
+
+
+def test_a_resumed_session_runs_and_stays_so_when_it_is_started_again(world: World) -> None:
+    world.apply("subscribe", "AAPL", "quiet", "s1")
+    world.manager.halt_session("s1", "outcome unknown")
+    assert resume(world, "s1") == "started"
+    world.apply("unsubscribe", "AAPL", None, "s1")
+    assert world.apply("subscribe", "AAPL", "quiet", "s1") == "started"
+    assert world.routed("AAPL") == ["s1"]
+
+
+def test_an_outcome_that_becomes_unknown_after_a_stop_halts_the_next_session_of_that_key(
+    world: World,
+) -> None:
+    world.apply("subscribe", "AAPL", "quiet", "s1")
+    world.apply("unsubscribe", "AAPL", None, "s1")
+    world.manager.halt_session("s1", "outcome unknown")
+    assert world.apply("subscribe", "AAPL", "quiet", "s1") == "halted"
+
+
+@pytest.mark.parametrize("state", ["pending", "error"])
+def test_a_session_that_does_not_run_is_halted_too(world: World, state: str) -> None:
+    world.source.away = state == "pending"
+    assert world.apply("subscribe", "AAPL", "broken", "s1") == state
+    world.manager.halt_session("s1", "outcome unknown")
+    assert world.states() == {"s1": "HALTED"}
+    assert world.apply("subscribe", "AAPL", "quiet", "s1") == "duplicate"
+
+
+def test_what_the_table_tells_of_unknown_outcomes_holds_for_sessions_that_an_event_starts(
+    world: World,
+) -> None:
+    assert world.manager.halts.found({"s1": "signal x"}) == {"s1": "signal x"}
+    assert world.apply("subscribe", "AAPL", "quiet", "s1") == "halted"
+    assert resume(world, "s1") == "started"
+    assert world.manager.halts.found({"s1": "signal x"}) == {}  # a person has looked at it
+    assert world.manager.halts.found({}) == {}  # and resolved it
+    assert world.manager.halts.found({"s1": "signal y"}) == {"s1": "signal y"}
+
+
+def test_a_session_that_is_held_takes_the_place_of_one_that_waits_and_of_no_other(world: World) -> None:
+    world.source.away = True
+    world.apply("subscribe", "AAPL", "quiet", "s1")
+    world.source.away = False
+    world.apply("subscribe", "AAPL", "quiet", "s2")
+    for record in world.manager.records().values():
+        halted = SessionRecord(identity=record.identity, state=SessionState.HALTED, reason="signal x")
+        world.manager.hold(halted)
+    assert world.states() == {"s1": "HALTED", "s2": "RUNNING"}
+    world.apply("unsubscribe", "AAPL", None, "s1")
+    assert world.apply("subscribe", "AAPL", "quiet", "s1") == "halted"
 
 
 EVENTS = st.tuples(
