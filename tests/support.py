@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.01
 # The last two: some interpreters find their own library by them.
 NEEDED_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-ENDING_SECONDS = 10.0
+ENDING_SECONDS = 3.0
 # Below the ephemeral range, and apart from the ports of the embedded servers (12000 to 20000).
 PORTS = range(20_000, 32_000)
 PORTS_PER_WORKER = 1_000

@@ -128,6 +128,6 @@ def test_a_status_only_moves_forward_whatever_happens(database_url: str) -> None
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=20, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=12, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
