@@ -11,6 +11,9 @@ from services.data_consumer import DataConsumer
 from services.database_check import DatabaseCheck
 from services.db_client import Database
 from services.dead_letters import DeadLetters
+from services.freezes.records import Records
+from services.freezes.suspects import Suspects
+from services.freezes.watch import FreezeWatch
 from services.mailbox import Mailbox
 from services.reconciliation import Reconciler
 from services.routing import Router
@@ -52,11 +55,13 @@ class Worker:
         self._desk = make_desk(settings, outbox, self._registry)
         self._router = Router()
         self._mailbox = Mailbox()
+        records = Records(settings.run_path, settings.redis_url)
+        self._freezes = FreezeWatch(settings.freeze_seconds, records)
+        self._suspects = Suspects(records if settings.freeze_seconds else None)
         turn = Turn()
         self._states = make_state_desk(settings, self._database, outbox, self._mailbox)
-        self._manager = StrategyManager(
-            make_source(settings, self._database), self._router, self._host(), turn, self._states
-        )
+        source = make_source(settings, self._database, self._suspects)
+        self._manager = StrategyManager(source, self._router, self._host(), turn, self._states)
         self._data = DataConsumer(
             settings.redis_url,
             turn,
@@ -90,6 +95,7 @@ class Worker:
     def start(self) -> None:
         """Start the parts, those that others need first. Raises ConfigError when a port cannot be had."""
         self._http.start()
+        self._freezes.start()
         self._dead_letters.start()
         if self._database_check is not None:
             self._database_check.start()
@@ -108,18 +114,19 @@ class Worker:
     def stop(self) -> int:
         """Stop in the one order that loses nothing, within SHUTDOWN_SECONDS in all; return the exit code.
 
-        Control first, so that nothing new starts, and the registry, in which the next start is to find these
-        sessions running. Then market data, so that no strategy decides any more.
-        Signals that are on their way are answered while strategies can still hear of it; then `on_stop`,
-        whose signals go out too, and then their states are written, with the last answers in the positions.
-        Last the threads that everybody else used.
+        Control first, so that nothing new starts. Then market data, so that no strategy decides any more.
+        Signals that are on their way are answered while strategies can still hear of it, and then the
+        registry ends, in which the next start is to find these sessions running, or halted by such an answer.
+        Then `on_stop`, whose signals go out too, and then their states are written, with the last answers in
+        the positions. Last the threads that everybody else used.
         """
         deadline = time.monotonic() + self._settings.shutdown_seconds
         log.info("worker_stopping", sessions=sum(self._manager.count_states().values()))
         self._control.stop(_left(_halfway(deadline)))
-        self._session_registry.stop(_left(_halfway(deadline)))
         self._router.close()
         self._desk.drain(_halfway(deadline))
+        self._mailbox.flush(_left(_halfway(deadline)))
+        self._session_registry.stop(_left(_halfway(deadline)))
         self._manager.stop_all()
         told = self._mailbox.flush(_left(_halfway(deadline)))
         unsent = self._desk.stop(_halfway(deadline))
@@ -133,6 +140,7 @@ class Worker:
         if self._database is not None:
             self._database.close()
         self._http.stop(_left(deadline))
+        self._freezes.stop()
         log.info("worker_stopped", every_on_stop_returned=told, signals_left=unsent, states_left=unsaved)
         return 0
 
@@ -145,6 +153,7 @@ class Worker:
                 data=self._data,
                 desk=self._desk,
                 manager=self._manager,
+                suspects=self._suspects,
                 reconciler=self._reconciler,
                 router=self._router,
                 database_check=self._database_check,

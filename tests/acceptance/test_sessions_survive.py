@@ -11,7 +11,7 @@ from services.db_client import migrate
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from services.session_registry import REGISTRY
 from tests.acceptance.conftest import LiveWorker, StartWorker
-from tests.gateway_stub import SILENT_DROP, Answer, GatewayStub
+from tests.gateway_stub import SILENT_DROP, Answer, GatewayStub, Received
 from tests.support import eventually
 
 
@@ -55,6 +55,11 @@ def platform(database_url: str) -> Any:
 def registered(worker: LiveWorker) -> dict[str, dict[str, Any]]:
     entries: Any = worker.redis.hgetall(REGISTRY)
     return {key.decode(): json.loads(entry) for key, entry in entries.items()}
+
+
+def drop_and_deny(received: Received) -> Answer:
+    """Never say what became of a signal, neither at once nor when asked."""
+    return SILENT_DROP if received.method == "POST" else Answer.of(404, {"error": "not found"})
 
 
 def restart(start_worker: StartWorker, worker: LiveWorker, number: int, **settings: str) -> LiveWorker:
@@ -170,9 +175,7 @@ def test_while_the_database_is_away_sessions_wait_and_start_when_it_answers(
 
 def test_a_halted_session_is_still_halted_after_a_restart(start_worker: StartWorker) -> None:
     with GatewayStub() as gateway:
-        gateway.answer = lambda received: (
-            SILENT_DROP if received.method == "POST" else Answer.of(404, {"error": "not found"})
-        )
+        gateway.answer = drop_and_deny
         settings = {"GATEWAY_URL": gateway.url, "SIGNAL_TTL_SECONDS": "1"}
         worker = start_worker(**settings)
         worker.subscribe("AAPL", "mock", "s1")
@@ -183,6 +186,50 @@ def test_a_halted_session_is_still_halted_after_a_restart(start_worker: StartWor
         session = worker.sessions()["s1"]
         assert session["state"] == "HALTED"
         assert session["reason"]
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["with a database", "without"])
+def test_an_outcome_that_becomes_unknown_while_the_worker_stops_halts_the_session_at_its_next_start(
+    start_worker: StartWorker,
+    request: pytest.FixtureRequest,
+    durable: bool,  # noqa: FBT001 — a case
+) -> None:
+    with GatewayStub() as gateway:
+        gateway.answer = drop_and_deny
+        settings = {"GATEWAY_URL": gateway.url, "SIGNAL_TTL_SECONDS": "1"}
+        if durable:
+            settings["DATABASE_URL"] = request.getfixturevalue("database_url")
+        worker = start_worker(**settings)
+        worker.subscribe("AAPL", "mock", "s1")
+        for minute in range(5):
+            worker.bar("AAPL", minute)
+        signal_id = eventually(lambda: [post.signal_id for post in gateway.posts])[0]
+        worker = restart(start_worker, worker, signal.SIGTERM, **settings)
+        session = worker.sessions()["s1"]
+        assert session["state"] == "HALTED"
+        assert signal_id in session["reason"]
+
+
+def test_a_halted_session_that_is_stopped_and_started_again_waits_for_its_resume(
+    start_worker: StartWorker,
+) -> None:
+    with GatewayStub() as gateway:
+        gateway.answer = drop_and_deny
+        worker = start_worker(GATEWAY_URL=gateway.url, SIGNAL_TTL_SECONDS="1", CONTROL_TOKEN="t")  # noqa: S106 — of this test
+        worker.subscribe("AAPL", "mock", "s1")
+        for minute in range(5):
+            worker.bar("AAPL", minute)
+        eventually(lambda: worker.sessions()["s1"]["state"] == "HALTED")
+        worker.control("unsubscribe", "AAPL", session="s1")
+        eventually(lambda: not worker.sessions())
+        worker.control("subscribe", "AAPL", "mock", "s1")
+        assert eventually(lambda: worker.sessions().get("s1"))["state"] == "HALTED"
+        assert worker.post("/sessions/s1/resume", {"Authorization": "Bearer t"}).status_code == 202
+        eventually(lambda: worker.sessions()["s1"]["state"] == "RUNNING")
+        gateway.answer = gateway.friendly
+        for minute in range(5, 10):
+            worker.bar("AAPL", minute)
+        eventually(lambda: worker.sessions()["s1"]["outcomes"].get("executed"))
 
 
 def test_a_database_without_tables_is_named_by_ready(
