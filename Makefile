@@ -34,7 +34,7 @@ INSTALL = if $(RUN) -c 'import pip' 2>/dev/null; then pip="$(RUN) -m pip"; else 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format-check lint types layers architecture format bench faults lock clean
+.PHONY: help demo test check format-check lint types layers architecture format bench faults lock proto clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -89,9 +89,9 @@ $(DEMO): requirements.txt requirements-demo.txt | $(MADE)
 	@$(INSTALL) -r requirements.txt -r requirements-demo.txt
 	@touch $@
 
-$(DEV): requirements-kafka.txt requirements-dev.txt $(DEMO)
+$(DEV): requirements-kafka.txt requirements-oms.txt requirements-dev.txt $(DEMO)
 	@echo 'Installing the tools for tests and checks into $(VENV) …'
-	@$(INSTALL) -r requirements-kafka.txt -r requirements-dev.txt
+	@$(INSTALL) -r requirements-kafka.txt -r requirements-oms.txt -r requirements-dev.txt
 	@touch $@
 
 # --- the locks ----------------------------------------------------------------------------------------------------
@@ -99,6 +99,7 @@ $(DEV): requirements-kafka.txt requirements-dev.txt $(DEMO)
 # Packages that an earlier lock holds are left out of the next one, so that each stands in one file.
 LOCK = build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
+LOCKS = requirements.txt requirements-demo.txt requirements-kafka.txt requirements-oms.txt
 EXCEPT = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
 
 lock: ## write requirements*.txt anew from pyproject.toml
@@ -107,8 +108,21 @@ lock: ## write requirements*.txt anew from pyproject.toml
 	@$(LOCK) --group demo -c requirements.txt $(call EXCEPT,requirements.txt) -o requirements-demo.txt
 	@$(LOCK) --group kafka -c requirements.txt -c requirements-demo.txt \
 		$(call EXCEPT,requirements.txt requirements-demo.txt) -o requirements-kafka.txt
-	@$(LOCK) --group dev -c requirements.txt -c requirements-demo.txt -c requirements-kafka.txt \
-		$(call EXCEPT,requirements.txt requirements-demo.txt requirements-kafka.txt) -o requirements-dev.txt
+	@$(LOCK) --group oms -c requirements.txt -c requirements-demo.txt -c requirements-kafka.txt \
+		$(call EXCEPT,requirements.txt requirements-demo.txt requirements-kafka.txt) -o requirements-oms.txt
+	@$(LOCK) --group dev $(foreach lock,$(LOCKS),-c $(lock)) $(call EXCEPT,$(LOCKS)) -o requirements-dev.txt
+
+# --- generated code -----------------------------------------------------------------------------------------------
+
+# Generated code refuses to run with packages older than its generator, so this is the oldest one whose code protobuf 7
+# takes without a warning; newer packages take it too.
+GENERATOR = grpcio-tools==1.82.3
+GENERATED = services/oms/generated
+
+proto: ## write the code that is generated from proto/ anew
+	@$(PYTHON) -m venv build/proto && build/proto/bin/pip install --quiet $(GENERATOR)
+	@build/proto/bin/python -m grpc_tools.protoc -I$(GENERATED)=proto \
+		--python_out=. --pyi_out=. --grpc_python_out=. proto/order.proto
 
 clean: ## remove the virtual environment, caches and everything that can be made again
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

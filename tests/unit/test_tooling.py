@@ -18,16 +18,18 @@ LOCKS = {
     "requirements.txt": "dependencies",
     "requirements-demo.txt": "demo",
     "requirements-kafka.txt": "kafka",
+    "requirements-oms.txt": "oms",
     "requirements-dev.txt": "dev",
 }
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)( ; [^\\]+)? \\$")
 
 # Runtime packages that no import statement names, and optional ones with the place that may import them.
 USED_UNSEEN = {"hiredis": "redis-py parses with it when it is there"}
-OPTIONAL = {
+OPTIONAL: dict[str, str | tuple[str, ...]] = {
     "plotly": "services/demo",
     "bokeh-sampledata": "services/demo",
     "confluent-kafka": "services/intake",
+    "grpcio": ("services/oms", "services/signals/oms_"),
 }
 
 
