@@ -1,8 +1,9 @@
 """The port to streams of messages, in the same words for Redis Streams and for Kafka.
 
 Both promise the same: every message is given to one consumer of its group, in the order of its partition (a
-Redis stream is one partition), and comes again, to this consumer or to another one, until it was committed. So
-one message may come twice; none is skipped. A source belongs to the thread that polls it; so does a publisher.
+Redis stream is one partition), and comes again, to this consumer or to another one, until it was committed.
+So one message may come twice; none is skipped. A source belongs to the thread that polls it, and a publisher
+to the one that writes.
 """
 
 from collections.abc import Sequence
@@ -24,12 +25,20 @@ class Place(NamedTuple):
         return f"{self.topic}{partition}@{self.offset}"
 
 
+class Membership(NamedTuple):
+    """Who reads which topic: consumers of one group share its messages, each under a name of its own."""
+
+    topic: str
+    group: str
+    consumer: str
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """One message as it was read.
 
     `id` is what its publisher called it: the same id again is the same message, sent twice. Where a publisher
-    gives none it is the place. `delivered` counts how often it was given to a consumer of the group, this time
-    included: Redis counts for the whole group, Kafka does not count, so that it is always 1 there.
+    gives none it is the place. `delivered` counts how often it was given to a consumer of the group, this
+    time included: Redis counts for the whole group, Kafka does not count, so that it is always 1 there.
     """
 
     place: Place
