@@ -165,6 +165,11 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, str], str]]
         yield ("health_port", "metrics_port"), "are the same port; choose another or 0 for one of them"
     if settings.handler_deadline_ms > settings.handler_deadline_max_ms:
         yield ("handler_deadline_ms", "handler_deadline_max_ms"), "contradict: the first must not be larger"
+    if 0 < settings.freeze_seconds <= settings.handler_deadline_max_ms / 1000:
+        yield (
+            ("freeze_seconds", "handler_deadline_max_ms"),
+            "contradict: a freeze must be longer than any deadline; make the first larger, or 0",
+        )
     if settings.risk_min_order > settings.risk_max_order:
         yield ("risk_min_order", "risk_max_order"), "contradict: the first must not be larger"
 

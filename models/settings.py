@@ -117,6 +117,7 @@ class Settings(BaseModel):
     strategies_path: DirectoryPath | None = Field(None, description="folder of your own strategy classes")
     handler_deadline_ms: int = Field(250, ge=1, le=600_000, description="time one handler call may take")
     handler_deadline_max_ms: int = Field(5000, ge=1, le=600_000, description="the most a class may ask for")
+    freeze_seconds: float = Field(10.0, ge=0, le=86_400, description="a worker frozen so long ends; 0 never")
     max_handler_errors: int = Field(10, ge=1, le=1_000_000, description="errors in a row until ERROR")
     sandbox: Literal["required", "insecure-dev"] = Field(
         "required", description="insecure-dev runs stored code unsealed"
@@ -160,6 +161,9 @@ class Settings(BaseModel):
     max_retries: int = Field(3, ge=0, le=100, description="attempts after the first")
 
     # The process
+    run_path: Path | None = Field(
+        None, description="folder for what a frozen worker leaves; by default the temporary one"
+    )
     shutdown_seconds: Seconds = Field(30.0, description="time to stop everything in order")
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL")
     log_format: LogFormat = Field("json", description="json lines, or console for people")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from models.errors import StrategyRejected
 from services.db_client import Database
+from services.freezes.suspects import Suspects
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import StrategyRegistry
 
@@ -29,9 +30,16 @@ class StrategyRecipe:
 
 
 class StrategySource:
-    """Finds the strategy that an id of a control event means."""
+    """Finds the strategy that an id of a control event means. `suspects` are those that must not start."""
 
-    def __init__(self, registry: StrategyRegistry, database: Database | None, default_strategy: str) -> None:
+    def __init__(
+        self,
+        registry: StrategyRegistry,
+        database: Database | None,
+        default_strategy: str,
+        suspects: Suspects | None = None,
+    ) -> None:
+        self.suspects = suspects or Suspects()
         self._registry = registry
         self._database = database
         self._default_strategy = default_strategy

@@ -12,6 +12,7 @@ from config import Settings
 from models.errors import ConfigError
 from models.signal import Signal
 from services.db_client import Database
+from services.freezes.suspects import Suspects
 from services.mailbox import Mailbox
 from services.signals.courier import CourierOptions
 from services.signals.desk import SignalDesk
@@ -55,7 +56,7 @@ def _gateway_route(settings: Settings) -> Route:
     return GatewayRoute(GatewayClient(options))
 
 
-def make_source(settings: Settings, database: Database | None) -> StrategySource:
+def make_source(settings: Settings, database: Database | None, suspects: Suspects) -> StrategySource:
     """Return where strategies are found, the operator's own among them. Raises StrategyRejected."""
     strategies = StrategyRegistry()
     if settings.strategies_path is not None:
@@ -64,7 +65,8 @@ def make_source(settings: Settings, database: Database | None) -> StrategySource
     strategies.get(settings.default_strategy)
     for name in strategies.names():
         source_hash(strategies.get(name))  # while the files are still as they were loaded
-    return StrategySource(strategies, database, settings.default_strategy)
+    suspects.look(strategies.get(name) for name in strategies.names())
+    return StrategySource(strategies, database, settings.default_strategy, suspects)
 
 
 def make_state_desk(

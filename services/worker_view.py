@@ -12,6 +12,7 @@ from config import Settings
 from services.control_listener import ControlListener
 from services.data_consumer import DataConsumer
 from services.database_check import DatabaseCheck
+from services.freezes.suspects import Suspects
 from services.reconciliation import Reconciler
 from services.routing import Router
 from services.session import ENDED
@@ -36,6 +37,7 @@ class Shown:
     data: DataConsumer
     desk: SignalDesk
     manager: StrategyManager
+    suspects: Suspects
     reconciler: Reconciler
     router: Router
     database_check: DatabaseCheck | None
@@ -78,6 +80,7 @@ class WorkerView:
         if record is None or record.state not in ENDED:
             return False
         log.warning("session_resumed_by_hand", session=key, state=record.state.value, reason=record.reason)
+        self._shown.suspects.pardon(key)
         self._shown.desk.resume(key)
         self._shown.control.resume(key)
         return True

@@ -13,6 +13,7 @@ MODULES = {source.module for source in PRODUCT_FILES}
 READS_THE_ENVIRONMENT = {
     "config.py": "the one reader of the environment",
     "services/embedded/launcher.py": "passes the loader's variables on to the interpreter that it starts",
+    "services/freezes/watch.py": "the same",
 }
 MAY_SLEEP = {
     "tests/integration/test_isolation.py": "its strategies hang on purpose, as an author's may",
@@ -21,6 +22,7 @@ MAY_SLEEP = {
 }
 RUN_BY_PATH = {
     "services/embedded/supervisor.py": "a program of its own, run with a bare interpreter beside each server",
+    "services/freezes/guard.py": "the same, beside each worker",
 }
 
 

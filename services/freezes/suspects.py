@@ -1,0 +1,156 @@
+"""Which strategies froze or crashed a worker, as far as the stacks that it left say so."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from models.errors import StrategyTimedOut
+from services.freezes.records import Left, Records
+from strategies.base_strategy import BaseStrategy
+
+LONGEST_NAME = 500
+SHOWN = 20
+
+_THREAD = re.compile(r"^(?:Current t|T)hread (0x[0-9a-f]+)")
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+
+log = structlog.get_logger(__name__)
+
+StrategyClass = type[BaseStrategy]
+
+
+class Frame(NamedTuple):
+    """One call of a stack: the file and the function it was in, and at which line."""
+
+    file: str
+    line: int
+    function: str
+
+
+class Ending(NamedTuple):
+    """How a run ended: when, in one word, and what the thread that was at it did, outermost call first."""
+
+    at: str
+    how: str
+    stack: tuple[Frame, ...]
+
+
+class Suspicion(NamedTuple):
+    """Why a strategy may not start, and the file that says so: without it nothing is held against it."""
+
+    reason: str
+    path: Path
+
+
+class Suspects:
+    """The strategy classes whose sessions are held until a person has one of them resumed."""
+
+    def __init__(self, records: Records | None = None) -> None:
+        self._records = records
+        self._held: dict[StrategyClass, Suspicion] = {}
+        self._pardoned: set[str] = set()
+
+    def look(self, classes: Iterable[StrategyClass]) -> None:
+        """Find those among `classes` that ended an earlier run, and log what is known of each such end."""
+        known = tuple(classes)
+        for left in self._records.left_behind() if self._records else ():
+            ending = read(left)
+            frame, suspects = culprits(ending.stack, known)
+            log.error(
+                "worker_froze" if ending.how == "froze" else "worker_crashed",
+                at=ending.at,
+                strategies=[each.name for each in suspects],
+                stack=[f"{each.file} line {each.line} in {each.function}" for each in ending.stack][:SHOWN],
+            )
+            if frame is None:
+                left.path.unlink(missing_ok=True)  # it says nothing that could be acted on
+                continue
+            where = f"in {frame.function}, {Path(frame.file).name} line {frame.line}"
+            reason = f"{ending.how} the worker at {ending.at} {where}; session resume brings it back"
+            self._held |= dict.fromkeys(suspects, Suspicion(reason, left.path))
+
+    def pardon(self, key: str) -> None:
+        """Let the session with this key start, and its class from then on: a person says so. Any thread."""
+        self._pardoned.add(key)
+
+    def check(self, strategy_class: StrategyClass, key: str) -> None:
+        """Raise StrategyTimedOut when the session with this key is of a suspect, unless it was pardoned."""
+        held = self._held.get(strategy_class)
+        if held is None:
+            return
+        if key in self._pardoned:
+            held.path.unlink(missing_ok=True)
+        if held.path.exists():
+            raise StrategyTimedOut(held.reason)
+        del self._held[strategy_class]
+
+
+def read(left: Left) -> Ending:
+    """Return how a run ended that did not end in order; where nothing tells when, as its file was written."""
+    at = datetime.fromtimestamp(left.written_at, UTC).isoformat(timespec="seconds")
+    how, thread = "crashed", None
+    stacks: dict[str, list[Frame]] = {}
+    frames: list[Frame] = []
+    for line in left.text.splitlines():
+        if line.startswith("{"):
+            with suppress(ValueError, KeyError):
+                note = json.loads(line)
+                at, how, thread = note["at"], "froze", note["thread"]
+        elif begun := _THREAD.match(line):
+            frames = stacks.setdefault(begun[1], [])
+            if how == "crashed" and line.startswith("Current"):
+                thread = int(begun[1], 16)
+        elif frame := _FRAME.match(line):
+            frames.insert(0, Frame(frame[1], int(frame[2]), frame[3]))
+    chosen = [stack for name, stack in stacks.items() if thread in {None, int(name, 16)}]
+    return Ending(at, how, tuple(frame for stack in chosen for frame in stack))
+
+
+def culprits(
+    stack: Iterable[Frame], classes: tuple[StrategyClass, ...]
+) -> tuple[Frame | None, tuple[StrategyClass, ...]]:
+    """Return the outermost call into a strategy, and the classes that it may have been a method of.
+
+    Those with this function at this line. Where there are none, because the file has changed since or it is a
+    function outside of classes, those with any code in that file.
+    """
+    parts = {each: list(_functions(each)) for each in classes}
+    for frame in stack:
+        in_file = [each for each in classes if any(file == frame.file for file, *_ in parts[each])]
+        if not in_file:
+            continue
+        exact = [
+            each
+            for each in in_file
+            if any(
+                (file, name) == (frame.file, frame.function) and first <= frame.line <= last
+                for file, name, first, last in parts[each]
+            )
+        ]
+        return frame, tuple(exact or in_file)
+    return None, ()
+
+
+def _functions(strategy_class: StrategyClass) -> Iterator[tuple[str, str, int, int]]:
+    """Give file, name, first and last line of every method of an author's, as stacks show them."""
+    for each in strategy_class.__mro__:
+        if each in BaseStrategy.__mro__:
+            continue
+        for found in vars(each).values():
+            function = inspect.unwrap(found) if callable(found) else getattr(found, "__func__", found)
+            code = getattr(function, "__code__", None)
+            if code is not None:
+                lines = [line for _, _, line in code.co_lines() if line is not None]
+                yield _shown(code.co_filename), _shown(code.co_name), code.co_firstlineno, max(lines)
+
+
+def _shown(name: str) -> str:
+    """Return a name as the stacks that are written in C show it."""
+    return name.encode("ascii", "backslashreplace").decode()[:LONGEST_NAME]
