@@ -170,6 +170,13 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[str, str], str]]
             ("freeze_seconds", "handler_deadline_max_ms"),
             "contradict: a freeze must be longer than any deadline; make the first larger, or 0",
         )
+    if settings.kafka_security_protocol.startswith("SASL") and not (
+        settings.kafka_sasl_username and settings.kafka_sasl_password
+    ):
+        yield (
+            ("kafka_security_protocol", "kafka_sasl_username"),
+            "contradict: with SASL give KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+        )
     if settings.risk_min_order > settings.risk_max_order:
         yield ("risk_min_order", "risk_max_order"), "contradict: the first must not be larger"
 
@@ -181,6 +188,7 @@ def _explained(name: str, details: ErrorDetails) -> str:
     if kind in (int, float, bool) or get_origin(kind) is Literal:
         return f"must be {_allowed(name)}, not {masked(str(details['input']))[:40]!r}"
     return {
+        "path_not_file": "names a file that does not exist; create it or correct the path",
         "path_not_directory": "names a folder that does not exist; create it or correct the path",
         "string_pattern_mismatch": "must be a name or address without spaces and special characters",
     }.get(details["type"], details["msg"])

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, DirectoryPath, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    DirectoryPath,
+    Field,
+    FilePath,
+    SecretStr,
+)
 
 _MASK = "***"
 # Bounded, so that a long text full of :// takes no longer than its length asks for.
@@ -71,6 +80,14 @@ def _token(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _servers(text: str) -> str:
+    for each in text.split(","):
+        host, _, port = each.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) <= 65535:  # noqa: PLR2004 — the last port
+            raise ValueError("must be host:port, or several with commas between, like localhost:9092")
+    return text
+
+
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 GatewayUrl = Annotated[str, AfterValidator(_gateway_url)]
@@ -78,6 +95,7 @@ Token = Annotated[SecretStr, AfterValidator(_token)]
 Name = Annotated[str, Field(pattern=r"^[\w.:-]{1,64}$")]
 Host = Annotated[str, Field(pattern=r"^[^\s@]{1,255}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Servers = Annotated[str, AfterValidator(_servers)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Money = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0.1, le=86400)]
@@ -155,7 +173,28 @@ class Settings(BaseModel):
     rebalance_drift: Share = Field(0.05, description="distance from the allocation that is acted on")
     position_check_seconds: Seconds = Field(60.0, description="between checks of positions")
 
+    # Streams of messages
+    intake_transport: Literal["redis", "kafka"] = Field(
+        "redis", description="where streams are: redis or kafka"
+    )
+    intake_consumer: Name | None = Field(None, description="name in the group; by default host and process")
+    kafka_bootstrap_servers: Servers = Field("localhost:9092", description="brokers: host:port,host:port")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_sasl_username: str | None = Field(None, description="user of the brokers")
+    kafka_sasl_password: SecretStr | None = Field(None, description="its password")
+    kafka_ca_file: FilePath | None = Field(None, description="certificates that sign the brokers' own")
+
     # Intake of discovered strategies
+    kafka_topic_strategies: Name = Field("discovered-strategies", description="topic or stream to take in")
+    kafka_group_id: Name = Field("strategy-consumer", description="group whose consumers share it")
+    intake_format: Literal["json", "protobuf"] = Field(
+        "json", description="of its messages: json or protobuf"
+    )
     batch_size: int = Field(1000, ge=1, le=100_000, description="messages written in one transaction")
     batch_timeout_seconds: Seconds = Field(30.0, description="a smaller batch is written after this")
     max_retries: int = Field(3, ge=0, le=100, description="attempts after the first")
