@@ -49,7 +49,7 @@ class Delivery:
         self.failures = 0
         self.uncertain = entry.ask_until is not None
         self.reads_back = False
-        self.refusal: str | None = None
+        self.refusal = entry.refusal
         self.reason: str | None = None
 
     @property

@@ -6,11 +6,10 @@ from models.errors import NotSent, Uncertain
 from services.signals.circuit import Circuit
 from services.signals.delivery import Delivery, Result, RetryPolicy
 from services.signals.lanes import Lanes
-from services.signals.outbox import OutboxEntry
+from services.signals.outbox import SESSION_HALTED, OutboxEntry
 from services.signals.outcome import Outcome
 from services.signals.verdict import Blocked, Executed, Rejected, Reply
 
-SESSION_HALTED = "session_halted"
 SESSION_STOPPED = "session_stopped"
 
 

@@ -20,6 +20,7 @@ from services.signals.outcome import Outcome
 
 OUTBOX_FULL = "outbox_full"
 DUPLICATE_SIGNAL = "duplicate_signal"
+SESSION_HALTED = "session_halted"
 IDS_REMEMBERED = 10_000
 
 
@@ -28,7 +29,7 @@ class OutboxEntry(Struct, frozen=True, kw_only=True):
 
     One that is found again at start may have been sent before, after so many `attempts`: until `ask_until`
     (monotonic seconds) the gateway is asked what became of it. One that is `settled` has its end already,
-    and is not sent.
+    and is not sent. One with a `refusal` is not sent either: asked about, if it may have been before.
     """
 
     signal: Signal
@@ -37,6 +38,7 @@ class OutboxEntry(Struct, frozen=True, kw_only=True):
     created_at: datetime
     attempts: int = 0
     ask_until: float | None = None
+    refusal: str | None = None
     settled: Outcome | None = None
 
 

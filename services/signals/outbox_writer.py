@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from models.errors import ConfigError, Refused, StorageConflict, StorageUnavailable
 from services.signals.marks import Marks
-from services.signals.outbox import DUPLICATE_SIGNAL, MemoryOutbox, OutboxEntry
+from services.signals.outbox import DUPLICATE_SIGNAL, SESSION_HALTED, MemoryOutbox, OutboxEntry
 from services.signals.outcome import failed
 from services.signals.recorded import Recorded
 from services.signals.signal_rows import FoundRow, Mark
@@ -184,12 +184,23 @@ class OutboxWriter:
         if abandoned := free & suspects:
             self._is_unsure = True
             rows += self._table.adopt(abandoned)
-            self._is_unsure = False
         if rows:
             log.warning("signals_found_unfinished", signals=len(rows), runs=len(abandoned))
-            self._recorded.give([self._restore(row) for row in rows])
+            self._give_found(rows)
+        self._is_unsure = False
         self._suspects = (self._table.connections, free - abandoned)
         self._searches_at = time.monotonic() + SEARCH_SECONDS
+
+    def _give_found(self, rows: list[FoundRow]) -> None:
+        self._is_unsure = True  # until they are given
+        halted = self._table.halted({row.session_key for row in rows})
+        entries = [self._restore(row) for row in rows]
+        self._recorded.give(
+            [
+                replace(entry, refusal=SESSION_HALTED) if entry.signal.session_key in halted else entry
+                for entry in entries
+            ]
+        )
 
     def _find_own(self) -> list[FoundRow]:
         """Return rows of this run that it does not know of: an adoption that was not confirmed."""
@@ -198,7 +209,6 @@ class OutboxWriter:
         self._write_marks()
         waiting = {entry.signal.signal_id for entry in self._batch}
         rows = self._table.own()
-        self._is_unsure = False
         return [row for row in rows if row.signal_id not in waiting and row.signal_id not in self._recorded]
 
     def _touched(self) -> None:

@@ -53,6 +53,8 @@ ADOPT = """
         WHERE worker = ANY(%s) AND status IN ('pending', 'sending') RETURNING *)
     SELECT * FROM adopted ORDER BY number
 """
+# A person has not said yet what became of one of their signals.
+HALTED = "SELECT DISTINCT session_key FROM signals WHERE status = 'unknown' AND session_key = ANY(%s)"
 
 
 class SignalTable:
@@ -108,6 +110,12 @@ class SignalTable:
         with self._statement() as cursor:
             cursor.execute(ADOPT, (self.worker, list(workers)))
             return _found(cursor)
+
+    def halted(self, session_keys: set[str]) -> set[str]:
+        """Return which of these sessions have a signal of unknown outcome."""
+        with self._statement() as cursor:
+            cursor.execute(HALTED, (list(session_keys),))
+            return {key for (key,) in cursor.fetchall()}
 
     def touch(self) -> None:
         """Keep the connection warm, and find out if it is not there any more."""

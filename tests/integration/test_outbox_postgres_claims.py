@@ -2,6 +2,7 @@
 
 import threading
 
+from services.signals.outcome import failed
 from tests.integration.durable_outbox import (
     Crashable,
     execute,
@@ -36,6 +37,24 @@ def test_a_second_worker_leaves_the_signals_of_the_first_alone(database_url: str
             assert second.outbox.take() == []
         first.finish(*entries)
     assert statuses(database_url) == ["executed"] * 3 + ["pending"]
+
+
+def test_what_a_crash_left_of_a_halted_session_is_not_to_be_sent(database_url: str) -> None:
+    before = Crashable(database_url)
+    before.outbox.start()
+    before.put(make_signal("halted"), make_signal("halted"), make_signal("resolved"), make_signal("well"))
+    before.put(make_signal("resolved"))
+    unknown, _, resolved, *_ = before.taken(5)
+    for entry in (unknown, resolved):
+        before.outbox.finish(entry, failed(entry.signal, "unknown", "read_timeout", 1, 0.0))
+    before.stop()
+    execute(
+        database_url,
+        "UPDATE signals SET status = 'rejected' WHERE session_key = 'resolved' AND status = 'unknown'",
+    )
+    with running_outbox(database_url) as after:
+        found = {entry.signal.session_key: entry.refusal for entry in after.taken(3)}
+    assert found == {"halted": "session_halted", "resolved": None, "well": None}
 
 
 def test_what_several_starters_find_is_given_to_one_of_them(database_url: str) -> None:

@@ -26,7 +26,7 @@ class Restart:
         policy = RetryPolicy(idempotent=idempotent, draw=lambda: 1.0)
         self.dispatcher = Dispatcher(policy, Circuit(draw=lambda: 1.0))
 
-    def find(self, key: str, time_to_live: float) -> None:
+    def find(self, key: str, time_to_live: float, refusal: str | None = None) -> None:
         entry = OutboxEntry(
             signal=make_signal(key),
             received_at=self.now,
@@ -34,6 +34,7 @@ class Restart:
             created_at=datetime.now(UTC),
             attempts=1,
             ask_until=self.now + ASKED_FOR,
+            refusal=refusal,
         )
         self.dispatcher.accept(entry)
 
@@ -151,6 +152,24 @@ def test_what_stands_behind_a_stopped_session_is_asked_about_and_not_sent() -> N
     assert delivery.reads_back
     assert restart.dispatcher.settle(delivery, NeverSeen(), restart.now) is None
     assert restart.ending().outcome.report.reason == "session_stopped"
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_signal_of_a_session_that_was_halted_before_is_asked_about_and_not_sent(
+    idempotent: bool,  # noqa: FBT001 — as above
+) -> None:
+    restart = Restart(idempotent=idempotent)
+    restart.find("a", YOUNG, "session_halted")
+    restart.find("b", YOUNG, "session_halted")
+    never_seen, executed = restart.request(), restart.request()
+    assert never_seen.reads_back
+    assert executed.reads_back
+    assert restart.dispatcher.settle(never_seen, NeverSeen(), restart.now) is None
+    report = restart.ending().outcome.report
+    assert (report.status, report.reason) == ("refused", "session_halted")
+    ending = restart.dispatcher.settle(executed, FILLED, restart.now)
+    assert ending is not None
+    assert ending.outcome.report.executed
 
 
 def test_a_signal_that_is_settled_is_reported_and_not_sent() -> None:
