@@ -1,0 +1,196 @@
+"""How an execution goes on: from what it was to what it is after orders, reports and commands. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from models.execution import ExecutionReport
+from models.execution_plan import Approval
+from models.portfolio import ZERO, TradingDay, booked, decimal_of
+from models.portfolio_execution import (
+    Execution,
+    ExecutionOrder,
+    ExecutionState,
+    ExecutionStatus,
+    OrderReason,
+    OrderStatus,
+    derive_order_id,
+)
+from services.portfolio.allocation import Wish
+from services.portfolio.decisions import Ending, Plan
+from services.portfolio.ledger import after, opened
+
+# Refusals that say nothing about the order: it is on its way already, or will be given again.
+NO_NEWS = {"duplicate_signal", "outbox_full"}
+
+
+class Progress(NamedTuple):
+    """An execution after a step, and the orders that were made or changed by it."""
+
+    execution: Execution
+    orders: tuple[ExecutionOrder, ...] = ()
+
+
+def begun(approval: Approval, now: datetime) -> Execution:
+    """Return the execution that an approval starts."""
+    ledger = opened(approval.config.initial_capital)
+    return Execution(
+        execution_id=approval.execution_id,
+        strategy_id=approval.strategy_id,
+        user_id=approval.user_id,
+        approved_at=approval.timestamp,
+        config=approval.config,
+        ledger=ledger,
+        started_at=now,
+        watched_since=now,
+    )
+
+
+def ordered(
+    execution: Execution, plan: Plan, allowed: Sequence[Wish], now: datetime, retry: float
+) -> Progress:
+    """Give the orders of a plan that were allowed; what was refused is tried again after `retry` seconds."""
+    cycle = execution.state.cycle + 1
+    orders = tuple(
+        ExecutionOrder(
+            order_id=derive_order_id(execution.execution_id, cycle, wish.symbol, ordinal),
+            execution_id=execution.execution_id,
+            cycle=cycle,
+            ordinal=ordinal,
+            symbol=wish.symbol,
+            side=wish.side,
+            quantity=wish.quantity,
+            price=wish.price,
+            reason=plan.reason,
+            decided_at=now,
+        )
+        for ordinal, wish in enumerate(allowed)
+    )
+    state = replace(plan.state, cycle=cycle if orders else execution.state.cycle)
+    if len(allowed) < len(plan.wishes):
+        state = _delayed(state, plan.reason, now + timedelta(seconds=retry))
+    if plan.reason == "initial":
+        state = replace(state, entered=(*state.entered, *(order.symbol for order in orders)))
+    entered_or_rebalanced = plan.reason == "rebalance" or (plan.reason == "initial" and orders)
+    changed = replace(
+        execution,
+        state=state,
+        open_orders={order.order_id: order for order in orders},
+        rebalanced_at=now if entered_or_rebalanced else execution.rebalanced_at,
+    )
+    return Progress(changed, orders)
+
+
+def reported(execution: Execution, report: ExecutionReport, now: datetime, retry: float) -> Progress:
+    """Take the end of an order; what is no order of it, or no end, changes nothing.
+
+    An order of which nothing is known stays open, and the execution waits in ERROR until a person has looked.
+    """
+    order = next((each for key, each in execution.open_orders.items() if str(key) == report.signal_id), None)
+    if order is None or (report.status == "refused" and report.reason in NO_NEWS):
+        return Progress(execution)
+    if report.status == "unknown":
+        return _parked(execution, order, report.reason)
+    ended = _ended(order, report, now)
+    state, ledger = execution.state, execution.ledger
+    if ended.filled_quantity:
+        ended = replace(ended, fill_number=state.fills + 1)
+        state = replace(state, fills=state.fills + 1)
+    if (fill := ended.fill) is not None:
+        ledger = after(ledger, fill)
+    if ended.status is not OrderStatus.FILLED:
+        state = _delayed(state, order.reason, now + timedelta(seconds=retry))
+    still_open = {key: each for key, each in execution.open_orders.items() if key != order.order_id}
+    return Progress(replace(execution, state=state, ledger=ledger, open_orders=still_open), (ended,))
+
+
+def ended(execution: Execution, ending: Ending, now: datetime) -> Execution:
+    """Return the execution at its end, or halted in ERROR."""
+    stopped_at = now if ending.status.ended else None
+    return replace(execution, status=ending.status, reason=ending.reason, stopped_at=stopped_at)
+
+
+def paused(execution: Execution) -> Execution | None:
+    """Return the execution paused; None where it is not active."""
+    if execution.status is not ExecutionStatus.ACTIVE or execution.state.closing is not None:
+        return None
+    return replace(execution, status=ExecutionStatus.PAUSED, reason="paused by command")
+
+
+def resumed(execution: Execution, now: datetime) -> Execution | None:
+    """Return the execution active again; None where it is neither paused nor in error."""
+    if execution.status not in {ExecutionStatus.PAUSED, ExecutionStatus.ERROR}:
+        return None
+    state = replace(execution.state, close_after=None, trade_after=None)
+    return replace(execution, status=ExecutionStatus.ACTIVE, reason=None, state=state, watched_since=now)
+
+
+def stopping(execution: Execution, reason: str) -> Execution | None:
+    """Return the execution closing all it holds, after which it is stopped; None where it does so already."""
+    if execution.status.ended or execution.state.closing is not None:
+        return None
+    state = replace(execution.state, closing=reason, close_after=None, buys_due=False)
+    return replace(execution, status=ExecutionStatus.ACTIVE, reason=reason, state=state)
+
+
+def on_day(execution: Execution, now: datetime, equity: Decimal) -> Execution:
+    """Return the execution with its day's value; the first day opens with the capital."""
+    day = execution.state.day
+    if day is None:
+        capital = execution.ledger.capital
+        day = TradingDay(now.date(), capital, capital)
+    return replace(execution, state=replace(execution.state, day=day.at(now, equity)))
+
+
+def expired(order: ExecutionOrder) -> ExecutionReport:
+    """Report an order that was never sent, and is too old to be sent now."""
+    return ExecutionReport(
+        signal_id=str(order.order_id),
+        symbol=order.symbol,
+        action=order.side,
+        quantity=float(order.quantity),
+        status="expired",
+        reason="not_sent_in_time",
+    )
+
+
+def _delayed(state: ExecutionState, reason: OrderReason, until: datetime) -> ExecutionState:
+    """Try again only later; whoever wants to buy and was refused holds up no stop loss."""
+    if reason in {"close", "stop_loss"}:
+        return replace(state, close_after=until)
+    return replace(state, trade_after=until)
+
+
+def _parked(execution: Execution, order: ExecutionOrder, reason: str | None) -> Progress:
+    told = f"order {order.order_id}: unknown: {reason}"
+    if order.error_message == told:
+        return Progress(execution)
+    parked = replace(order, error_message=told)
+    changed = replace(
+        execution,
+        status=ExecutionStatus.ERROR,
+        reason=told,
+        open_orders={**execution.open_orders, order.order_id: parked},
+    )
+    return Progress(changed, (parked,))
+
+
+def _ended(order: ExecutionOrder, report: ExecutionReport, now: datetime) -> ExecutionOrder:
+    filled = ZERO
+    if report.executed and report.filled_price is not None:
+        filled = decimal_of(report.filled_quantity)
+    status = OrderStatus.FILLED if filled >= order.quantity else OrderStatus.CANCELLED
+    if report.status in {"rejected", "refused"}:
+        status = OrderStatus.REJECTED
+    return replace(
+        order,
+        status=status,
+        filled_quantity=filled,
+        filled_price=booked(decimal_of(report.filled_price or 0.0)) if filled else None,
+        oms_order_id=report.order_id,
+        error_message=report.reason,
+        finished_at=now,
+    )
