@@ -15,7 +15,8 @@ class ExecutionReport(Struct, frozen=True, kw_only=True):
     `status` is `filled` or `accepted` when the gateway executed it. Otherwise nothing was filled and
     `reason` says why: `rejected` by the gateway, `refused` by the worker before sending, `expired`
     without ever being sent, or `unknown` when no answer could be had. `filled_price` is in the quote
-    currency; `balance` is the account's cash afterwards, where the gateway tells it.
+    currency; `balance` is the account's cash afterwards and `fee` what was charged beside the price, where
+    the gateway tells them.
     """
 
     signal_id: str
@@ -28,6 +29,7 @@ class ExecutionReport(Struct, frozen=True, kw_only=True):
     filled_price: float | None = None
     balance: float | None = None
     reason: str | None = None
+    fee: float = 0.0
 
     @property
     def executed(self) -> bool:

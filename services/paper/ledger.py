@@ -110,6 +110,7 @@ class Ledger:
                 "filledQuantity": float(order.quantity),
                 "filledPrice": float(outcome.price),
                 "balance": float(outcome.balance),
+                **({"fee": float(outcome.fee)} if outcome.fee else {}),
             },
         )
 

@@ -45,6 +45,7 @@ class _Execution(Struct, rename="camel"):
     filled_price: Annotated[float, Meta(ge=0)] | None = None
     order_id: Any = None
     balance: Any = None
+    fee: Any = None
     success: Any = None
     error: Any = None
 
@@ -129,7 +130,8 @@ def _judge_execution(reply: Reply, *, told_later: bool = False) -> Executed | Re
         order_id=str(body.order_id) if isinstance(body.order_id, str | int) else None,
         filled_quantity=body.filled_quantity,
         filled_price=body.filled_price or None,
-        balance=_balance(body.balance),
+        balance=_amount(body.balance),
+        fee=max(_amount(body.fee) or 0.0, 0.0),
     )
 
 
@@ -138,7 +140,7 @@ def _unsaid(status: int) -> str:
     return "accepted" if status == HTTPStatus.ACCEPTED else "filled"
 
 
-def _balance(value: object) -> float | None:
+def _amount(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

@@ -39,6 +39,7 @@ def executed(signal: Signal, answer: Executed, attempts: int, at: float) -> Outc
         filled_quantity=signal.quantity if answer.filled_quantity is None else answer.filled_quantity,
         filled_price=signal.price if answer.filled_price is None else answer.filled_price,
         balance=answer.balance,
+        fee=answer.fee,
     )
     return Outcome(status=SignalStatus.EXECUTED, report=report, attempts=attempts, at=at)
 

@@ -26,6 +26,7 @@ class Executed(Struct, frozen=True, kw_only=True):
     filled_quantity: float | None = None
     filled_price: float | None = None
     balance: float | None = None
+    fee: float = 0.0
 
 
 class Rejected(Struct, frozen=True, kw_only=True):

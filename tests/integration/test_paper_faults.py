@@ -90,6 +90,7 @@ def test_fee_and_slippage_of_the_options_are_charged(database_url: str) -> None:
     with serving(database_url, options=costs) as gateway:
         filled = gateway.buy(gateway.start_session(), 10, 100).json()
         assert (filled["filledPrice"], filled["balance"]) == (100.5, 100000 - 1005 - 1.005)
+        assert filled["fee"] == 1.005
         assert gateway.get("/api/portfolio?userId=alice").json()["fees"] == 1.005
 
 

@@ -43,6 +43,11 @@ def test_a_full_answer_is_executed_as_it_says(status: int) -> None:
     )
 
 
+def test_a_fee_is_taken_over_where_it_is_an_amount() -> None:
+    for told, fee in ((1.25, 1.25), (2, 2.0), ("1.25", 0.0), (True, 0.0), (-1, 0.0), ({"usd": 1}, 0.0)):
+        assert judge(reply(201, {"fee": told}), NOW) == Executed(status="filled", fee=fee)
+
+
 def test_what_an_answer_leaves_out_is_left_to_the_signal() -> None:
     assert judge(reply(201, {}), NOW) == Executed(status="filled")
     assert judge(reply(202, {}), NOW) == Executed(status="accepted")
