@@ -190,6 +190,7 @@ def _ended(order: ExecutionOrder, report: ExecutionReport, now: datetime) -> Exe
         status=status,
         filled_quantity=filled,
         filled_price=booked(decimal_of(report.filled_price or 0.0)) if filled else None,
+        fee=decimal_of(report.fee) if filled else ZERO,
         oms_order_id=report.order_id,
         error_message=report.reason,
         finished_at=now,

@@ -32,10 +32,12 @@ def random_walk(seed: int) -> list[dict[str, Decimal]]:
     return days
 
 
-def with_slippage(order: ExecutionOrder) -> ExecutionReport:
+def with_slippage_and_fee(order: ExecutionOrder) -> ExecutionReport:
     direction = 1 if order.side == "BUY" else -1
     price = order.price * (1 + direction * Decimal("0.0002"))
-    return report(order, filled_price=round(float(price), 6))
+    return report(
+        order, filled_price=round(float(price), 6), fee=round(float(price * order.quantity) * 0.0005, 4)
+    )
 
 
 @pytest.mark.parametrize("stop_loss", [None, 0.15])
@@ -49,7 +51,7 @@ def test_the_books_of_250_days_agree_to_the_cent_with_those_kept_from_the_fills_
         allocation=dict.fromkeys(SYMBOLS, 0.09),
         risk_params={"stop_loss_pct": stop_loss},
     )
-    driver.answer = with_slippage
+    driver.answer = with_slippage_and_fee
     rebalanced = 0
     for closes in random_walk(seed):
         driver.prices = closes
@@ -75,7 +77,7 @@ def recomputed(fills: list[Fill], closes: dict[str, Decimal]) -> Fraction:
 
 
 def assert_within_one_share(driver: Driver) -> None:
-    """Slippage moves the equity that the targets were taken from: by so much a quantity may be off, too."""
+    """Slippage and fees move the equity that the targets were taken from: by so much a quantity may be off, too."""
     slipped = driver.value.equity * Decimal("0.0005")
     for symbol in set(driver.execution.state.entered) - set(driver.execution.state.left):
         price = driver.prices[symbol]
