@@ -1,13 +1,13 @@
 """The small process beside a worker that ends it when it is frozen: `python -I -S guard.py ORDER`.
 
 It is run as a script and imports nothing but the standard library, so it costs little and starts at once. The
-order is JSON. Every line of stdin is a beat of the worker: a JSON object of its threads' identifiers by their
-kernel ids. End of stdin: the worker has ended, and so does this.
+order is JSON. Every byte of stdin is a beat of the worker; at its end the worker has ended, and so does this.
 
 A worker is frozen when since its last beat one of its threads has computed for as long as the order says.
 Processor time is what counts, not the clock: one that was stopped, suspended, or is on a slow machine did
 not compute. A frozen one gets SIGABRT, whose handler writes every thread's stack, in C and without the lock,
-into the record, below a line that says which thread it was.
+into the record, below a line that says when that was. The signal goes to the thread that computed: so it is
+called the current one there.
 """
 
 import contextlib
@@ -38,28 +38,21 @@ class Order(TypedDict):
 def guard(order: Order) -> None:
     """Watch until the worker ends, by itself or by us."""
     look_seconds = min(order["seconds"] / LOOKS_PER_LIMIT, LONGEST_LOOK_SECONDS)
-    threads: dict[str, int] = {}
     at_beat = processor_seconds(order["worker"])
-    unread = b""
     while True:
         if select.select([0], [], [], look_seconds)[0]:
-            read = os.read(0, READ_BYTES)
-            if not read:
+            if not os.read(0, READ_BYTES):
                 return
-            *beats, unread = (unread + read).split(b"\n")
-            for beat in beats[-1:]:
-                with contextlib.suppress(ValueError):  # cut off while nobody read; a beat all the same
-                    threads = json.loads(beat)
             at_beat = processor_seconds(order["worker"])
             continue
-        kernel_id, computed = busiest(at_beat, processor_seconds(order["worker"]))
+        thread, computed = busiest(at_beat, processor_seconds(order["worker"]))
         if computed >= order["seconds"] and os.getppid() == order["worker"]:
-            end(order, computed, threads.get(str(kernel_id)))
+            end(order, thread, computed)
             return
 
 
 def processor_seconds(process: int) -> dict[int, float]:
-    """Return how long each thread of a process has computed, by its kernel id; nothing of one that ended."""
+    """Return how long each thread of a process has computed, by its id; nothing of one that ended."""
     computed = {}
     tick = os.sysconf("SC_CLK_TCK")
     for task in Path(f"/proc/{process}/task").glob("[0-9]*"):
@@ -78,17 +71,16 @@ def busiest(before: Mapping[int, float], now: Mapping[int, float]) -> tuple[int,
     return max(computed.items(), key=lambda item: item[1], default=(0, 0.0))
 
 
-def end(order: Order, computed: float, thread: int | None) -> None:
+def end(order: Order, thread: int, computed: float) -> None:
     """Note the freeze, have the stacks written, and see to it that the worker is gone."""
-    note = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(computed, 1),
-        "thread": thread,
-    }
+    note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": round(computed, 1)}
     if order["record"] is not None:
         with contextlib.suppress(OSError), Path(order["record"]).open("a", encoding="utf-8") as record:
             record.write(json.dumps(note) + "\n")
-    os.kill(order["worker"], signal.SIGABRT)
+    try:
+        os.kill(thread, signal.SIGABRT)  # the whole process gets it; Linux has this thread run the handler
+    except ProcessLookupError:
+        os.kill(order["worker"], signal.SIGABRT)
     while select.select([0], [], [], DUMP_SECONDS)[0]:
         if not os.read(0, READ_BYTES):
             return

@@ -18,7 +18,6 @@ from strategies.base_strategy import BaseStrategy
 LONGEST_NAME = 500
 SHOWN = 20
 
-_THREAD = re.compile(r"^(?:Current t|T)hread (0x[0-9a-f]+)")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 
 log = structlog.get_logger(__name__)
@@ -67,7 +66,7 @@ class Suspects:
                 "worker_froze" if ending.how == "froze" else "worker_crashed",
                 at=ending.at,
                 strategies=[each.name for each in suspects],
-                stack=[f"{each.file} line {each.line} in {each.function}" for each in ending.stack][:SHOWN],
+                calls=[f"{each.file} line {each.line} in {each.function}" for each in ending.stack][-SHOWN:],
             )
             if frame is None:
                 left.path.unlink(missing_ok=True)  # it says nothing that could be acted on
@@ -95,22 +94,18 @@ class Suspects:
 def read(left: Left) -> Ending:
     """Return how a run ended that did not end in order; where nothing tells when, as its file was written."""
     at = datetime.fromtimestamp(left.written_at, UTC).isoformat(timespec="seconds")
-    how, thread = "crashed", None
-    stacks: dict[str, list[Frame]] = {}
-    frames: list[Frame] = []
+    how = "crashed"
+    stack: list[Frame] = []
+    is_current = False
     for line in left.text.splitlines():
         if line.startswith("{"):
             with suppress(ValueError, KeyError):
-                note = json.loads(line)
-                at, how, thread = note["at"], "froze", note["thread"]
-        elif begun := _THREAD.match(line):
-            frames = stacks.setdefault(begun[1], [])
-            if how == "crashed" and line.startswith("Current"):
-                thread = int(begun[1], 16)
-        elif frame := _FRAME.match(line):
-            frames.insert(0, Frame(frame[1], int(frame[2]), frame[3]))
-    chosen = [stack for name, stack in stacks.items() if thread in {None, int(name, 16)}]
-    return Ending(at, how, tuple(frame for stack in chosen for frame in stack))
+                at, how = json.loads(line)["at"], "froze"
+        elif line.startswith(("Thread ", "Current thread ")):
+            is_current = line.startswith("Current")
+        elif is_current and (frame := _FRAME.match(line)):
+            stack.insert(0, Frame(frame[1], int(frame[2]), frame[3]))
+    return Ending(at, how, tuple(stack))
 
 
 def culprits(

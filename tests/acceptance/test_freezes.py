@@ -72,7 +72,7 @@ def test_a_worker_that_was_stopped_and_continued_is_not_taken_for_frozen(
     worker.subscribe("AAPL", "mock", "s1")
     os.kill(worker.process.pid, signal.SIGSTOP)
     since = time.monotonic()
-    eventually(lambda: time.monotonic() - since > 3)
+    eventually(lambda: time.monotonic() - since > 2)
     os.kill(worker.process.pid, signal.SIGCONT)
     worker.bar("AAPL", 0)
     eventually(lambda: worker.sessions()["s1"]["bars"] == 1)
