@@ -69,3 +69,17 @@ def test_ports_are_open_to_this_machine_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_ends_by_itself_is_started_again(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_what_a_frozen_worker_leaves_outlives_its_container() -> None:
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    folder = re.search(r"RUN_PATH=(\S+)", image)
+    assert folder is not None
+    assert f"run:{folder[1]}" in SERVICES["worker"]["volumes"]
+    assert "run" in COMPOSE["volumes"]
+    assert folder[1] in next(line for line in image.splitlines() if "install --directory" in line)
