@@ -88,6 +88,18 @@ def _servers(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    if "," in text or "/" in text or "@" in text:
+        raise ValueError("must be one host:port, like localhost:50051")
+    return _servers(text)
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError("names a file that does not exist; correct the path")
+    return path
+
+
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 GatewayUrl = Annotated[str, AfterValidator(_gateway_url)]
@@ -96,6 +108,8 @@ Name = Annotated[str, Field(pattern=r"^[\w.:-]{1,64}$")]
 Host = Annotated[str, Field(pattern=r"^[^\s@]{1,255}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Servers = Annotated[str, AfterValidator(_servers)]
+Address = Annotated[str, AfterValidator(_address)]
+ExistingFile = Annotated[Path, AfterValidator(_file)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Money = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0.1, le=86400)]
@@ -129,6 +143,16 @@ class Settings(BaseModel):
     gateway_threads: int = Field(4, ge=1, le=64, description="requests under way at once")
     signal_ttl_seconds: Seconds = Field(30.0, description="a signal not delivered by then expires")
     outbox_size: int = Field(10_000, ge=1, le=1_000_000, description="signals that may wait in memory")
+
+    # The OMS, which takes them in the gateway's place
+    execution_route: Literal["gateway", "oms"] = Field("gateway", description="who executes signals")
+    oms_address: Address = Field("localhost:50051", description="takes order.OrderService/StreamOrders")
+    oms_token: Token | None = Field(None, description="sent as authorization: Bearer")
+    oms_tls_ca: ExistingFile | None = Field(None, description="authority of its certificate; switches TLS on")
+    oms_idempotent: bool = Field(default=False, description="the OMS knows a repeated id again")
+    oms_order_type: Literal["market", "limit"] = Field("market", description="limit: at the signal's price")
+    oms_orders: int = Field(32, ge=1, le=256, description="orders that may wait for their end at once")
+    order_timeout: Seconds = Field(30.0, description="time for the final answer to an order, seconds")
 
     # Strategies
     default_strategy: Name = Field("mock", description="for a subscribe event without strategyId")

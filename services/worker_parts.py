@@ -12,14 +12,12 @@ from config import Settings
 from models.errors import ConfigError
 from models.signal import Signal
 from services.db_client import Database
+from services.execution_route import courier_options, make_route
 from services.freezes.suspects import Suspects
 from services.mailbox import Mailbox
-from services.signals.courier import CourierOptions
 from services.signals.desk import SignalDesk
-from services.signals.gateway_client import GatewayClient, GatewayOptions
 from services.signals.outbox import MemoryOutbox, Outbox
 from services.signals.postgres_outbox import PostgresOutbox
-from services.signals.route import GatewayRoute, Route
 from services.state_desk import StateDesk
 from services.state_history import RecordedSignals, SignalHistory, UnansweredSignals
 from services.state_keeper import StateKeeper
@@ -42,18 +40,7 @@ def make_outbox(settings: Settings) -> Outbox:
 
 def make_desk(settings: Settings, outbox: Outbox, registry: CollectorRegistry) -> SignalDesk:
     """Return what takes signals from this outbox to where the settings have them executed."""
-    courier = CourierOptions(threads=settings.gateway_threads, idempotent=settings.gateway_idempotent)
-    return SignalDesk(_gateway_route(settings), courier, outbox, SignalMetrics(registry))
-
-
-def _gateway_route(settings: Settings) -> Route:
-    options = GatewayOptions(
-        url=settings.gateway_url,
-        timeout=settings.gateway_timeout,
-        token=reveal(settings.gateway_token),
-        hmac_secret=reveal(settings.gateway_hmac_secret),
-    )
-    return GatewayRoute(GatewayClient(options))
+    return SignalDesk(make_route(settings), courier_options(settings), outbox, SignalMetrics(registry))
 
 
 def make_source(settings: Settings, database: Database | None, suspects: Suspects) -> StrategySource:

@@ -33,7 +33,8 @@ class CourierOptions:
     """How to deliver. `idempotent` says that the gateway knows a repeated id again and answers it as before.
 
     Seconds: the first retry waits up to `first_retry`, later ones up to `longest_retry`; `blocked_probes` are
-    the first and the longest wait between probes after credentials were refused.
+    the first and the longest wait between probes after credentials were refused. A signal of which nothing
+    was sent is tried up to `attempts` times, where that is set, and never after its time to live.
     """
 
     threads: int = 4
@@ -41,6 +42,7 @@ class CourierOptions:
     first_retry: float = 0.2
     longest_retry: float = 5.0
     blocked_probes: tuple[float, float] = BLOCKED_PROBES
+    attempts: int | None = None
 
 
 class Courier:
@@ -71,6 +73,7 @@ class Courier:
             draw=draw,
             first_seconds=options.first_retry,
             longest_seconds=options.longest_retry,
+            attempts=options.attempts,
         )
         self._dispatcher = Dispatcher(policy, self._circuit)
         self._lock = threading.Lock()

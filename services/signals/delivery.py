@@ -20,13 +20,15 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """How to try again: `idempotent` gateways know a repeated id, others are read back first.
 
     The wait is drawn evenly from 0 to `first_seconds`, doubled after each failure, at most
-    `longest_seconds`; `draw` gives numbers from 0 to 1.
+    `longest_seconds`; `draw` gives numbers from 0 to 1. After `attempts` of which nothing was sent no more is
+    tried; None leaves that to the time to live.
     """
 
     idempotent: bool
     draw: Callable[[], float]
     first_seconds: float = 0.2
     longest_seconds: float = 5.0
+    attempts: int | None = None
 
     def backoff(self, failures: int) -> float:
         """Return the wait, in seconds, after so many failures (from 1)."""
@@ -78,7 +80,9 @@ class Delivery:
             return None
         return self._failed("unknown" if self.uncertain else "expired", self.reason or NOT_SENT_IN_TIME, now)
 
-    def settle(self, result: Result, now: float, policy: RetryPolicy) -> Outcome | float | None:
+    def settle(  # noqa: PLR0911 — one for each kind of result
+        self, result: Result, now: float, policy: RetryPolicy
+    ) -> Outcome | float | None:
         """Take the result of a request.
 
         Returns the outcome, or when to try again, or None: when the circuit closes.
@@ -93,6 +97,8 @@ class Delivery:
                 return replace(outcome, stop_session=result.stop_session)
             case Blocked() if not self.uncertain:
                 return self._failed("rejected", result.reason, now)
+            case NotSent() if policy.attempts and self.attempts >= policy.attempts and not self.uncertain:
+                return self._failed("expired", f"not sent in {self.attempts} attempts: {result}", now)
             case NeverSeen():
                 self.uncertain = self.reads_back = False
                 return now

@@ -24,7 +24,10 @@ ACTS = {
     "socket.getaddrinfo": "looks up a host",
     "subprocess.Popen": "runs a program",
 }
-OTHERS_SWITCHES = {"PYDANTIC_DISABLE_PLUGINS"}  # pydantic reads it whenever a model is defined
+OTHERS_SWITCHES = {
+    "PYDANTIC_DISABLE_PLUGINS",  # pydantic reads it whenever a model is defined
+    "TEMPORARILY_DISABLE_PROTOBUF_VERSION_CHECK",  # protobuf reads it whenever generated code is imported
+}
 LIBRARIES = {".venv", "site-packages"}
 effects: list[dict[str, str | int]] = []
 
