@@ -63,6 +63,7 @@ class ExecutionOrder(Struct, frozen=True, kw_only=True):
     price: Decimal
     reason: OrderReason
     decided_at: datetime
+    order_type: Literal["LIMIT", "MARKET"] = "LIMIT"
     status: OrderStatus = OrderStatus.PENDING
     filled_quantity: Decimal = ZERO
     filled_price: Decimal | None = None

@@ -19,12 +19,12 @@ from models.portfolio_execution import (
     OrderStatus,
     derive_order_id,
 )
-from services.portfolio.allocation import Wish
 from services.portfolio.decisions import Ending, Plan
 from services.portfolio.ledger import after, opened
 
 # Refusals that say nothing about the order: it is on its way already, or will be given again.
 NO_NEWS = {"duplicate_signal", "outbox_full"}
+CLOSING: set[OrderReason] = {"close", "stop_loss"}
 
 
 class Progress(NamedTuple):
@@ -49,12 +49,10 @@ def begun(approval: Approval, now: datetime) -> Execution:
     )
 
 
-def ordered(
-    execution: Execution, plan: Plan, allowed: Sequence[Wish], now: datetime, retry: float
-) -> Progress:
-    """Give the orders of a plan that were allowed; what was refused is tried again after `retry` seconds."""
+def candidates(execution: Execution, plan: Plan, now: datetime) -> tuple[ExecutionOrder, ...]:
+    """Return the orders of a plan under the ids that they will have, before anybody allowed them."""
     cycle = execution.state.cycle + 1
-    orders = tuple(
+    return tuple(
         ExecutionOrder(
             order_id=derive_order_id(execution.execution_id, cycle, wish.symbol, ordinal),
             execution_id=execution.execution_id,
@@ -62,26 +60,33 @@ def ordered(
             ordinal=ordinal,
             symbol=wish.symbol,
             side=wish.side,
+            order_type="MARKET" if plan.reason in CLOSING else "LIMIT",
             quantity=wish.quantity,
             price=wish.price,
             reason=plan.reason,
             decided_at=now,
         )
-        for ordinal, wish in enumerate(allowed)
+        for ordinal, wish in enumerate(plan.wishes)
     )
-    state = replace(plan.state, cycle=cycle if orders else execution.state.cycle)
+
+
+def ordered(
+    execution: Execution, plan: Plan, allowed: Sequence[ExecutionOrder], now: datetime, retry: float
+) -> Execution:
+    """Give the orders of a plan that were allowed; the others are tried again after `retry` seconds."""
+    cycle = execution.state.cycle + (1 if allowed else 0)
+    state = replace(plan.state, cycle=cycle)
     if len(allowed) < len(plan.wishes):
         state = _delayed(state, plan.reason, now + timedelta(seconds=retry))
     if plan.reason == "initial":
-        state = replace(state, entered=(*state.entered, *(order.symbol for order in orders)))
-    entered_or_rebalanced = plan.reason == "rebalance" or (plan.reason == "initial" and orders)
-    changed = replace(
+        state = replace(state, entered=(*state.entered, *(order.symbol for order in allowed)))
+    entered_or_rebalanced = plan.reason == "rebalance" or (plan.reason == "initial" and allowed)
+    return replace(
         execution,
         state=state,
-        open_orders={order.order_id: order for order in orders},
+        open_orders={order.order_id: order for order in allowed},
         rebalanced_at=now if entered_or_rebalanced else execution.rebalanced_at,
     )
-    return Progress(changed, orders)
 
 
 def reported(execution: Execution, report: ExecutionReport, now: datetime, retry: float) -> Progress:
@@ -136,13 +141,11 @@ def stopping(execution: Execution, reason: str) -> Execution | None:
     return replace(execution, status=ExecutionStatus.ACTIVE, reason=reason, state=state)
 
 
-def on_day(execution: Execution, now: datetime, equity: Decimal) -> Execution:
-    """Return the execution with its day's value; the first day opens with the capital."""
-    day = execution.state.day
-    if day is None:
-        capital = execution.ledger.capital
-        day = TradingDay(now.date(), capital, capital)
-    return replace(execution, state=replace(execution.state, day=day.at(now, equity)))
+def on_day(execution: Execution, now: datetime, equity: Decimal) -> tuple[Execution, TradingDay]:
+    """Return the execution with its day's value, and that day; the first one opens with the capital."""
+    capital = execution.ledger.capital
+    day = (execution.state.day or TradingDay(now.date(), capital, capital)).at(now, equity)
+    return replace(execution, state=replace(execution.state, day=day)), day
 
 
 def expired(order: ExecutionOrder) -> ExecutionReport:
@@ -159,7 +162,7 @@ def expired(order: ExecutionOrder) -> ExecutionReport:
 
 def _delayed(state: ExecutionState, reason: OrderReason, until: datetime) -> ExecutionState:
     """Try again only later; whoever wants to buy and was refused holds up no stop loss."""
-    if reason in {"close", "stop_loss"}:
+    if reason in CLOSING:
         return replace(state, close_after=until)
     return replace(state, trade_after=until)
 

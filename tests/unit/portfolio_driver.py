@@ -9,10 +9,9 @@ from typing import Any
 from models.execution import ExecutionReport
 from models.portfolio import Fill, PositionValue, Valuation
 from models.portfolio_execution import Execution, ExecutionOrder
-from services.portfolio.allocation import Wish
 from services.portfolio.decisions import Decision, Ending, Market, Plan, Policy, decide
 from services.portfolio.ledger import valued
-from services.portfolio.progress import begun, ended, ordered, reported
+from services.portfolio.progress import begun, candidates, ended, ordered, reported
 from tests.sample_approvals import approval
 
 START = datetime(2026, 1, 28, 14, 30, tzinfo=UTC)
@@ -60,7 +59,7 @@ class Driver:
     now: datetime = START
     fills: list[Fill] = field(default_factory=list)
     given: list[ExecutionOrder] = field(default_factory=list)
-    allows: Callable[[Wish], Wish | None] = field(default=lambda wish: wish)
+    allows: Callable[[ExecutionOrder], ExecutionOrder | None] = field(default=lambda order: order)
     answer: Callable[[ExecutionOrder], ExecutionReport] = report
 
     @classmethod
@@ -87,8 +86,9 @@ class Driver:
         """Decide, and give the orders; they stay open."""
         match self.decide():
             case Plan() as plan:
-                allowed = [wish for each in plan.wishes if (wish := self.allows(each)) is not None]
-                self.execution, orders = ordered(self.execution, plan, allowed, self.now, RETRY)
+                wanted = candidates(self.execution, plan, self.now)
+                orders = tuple(order for each in wanted if (order := self.allows(each)) is not None)
+                self.execution = ordered(self.execution, plan, orders, self.now, RETRY)
                 self.given += orders
                 return orders
             case Ending() as ending:

@@ -1,0 +1,103 @@
+"""The latest price and the recent closes of one symbol, as they flow by on the data thread."""
+
+import time
+from collections import deque
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, cast
+
+from models.market_data import Bar, Trade
+from models.portfolio import decimal_of
+from models.session import SessionIdentity, SessionState
+from services.portfolio.entry_rules import CLOSES_WANTED
+from services.routing import Router
+from services.turn import Errand, Letter
+
+if TYPE_CHECKING:
+    from services.session import Session
+
+MOST_TIMEFRAMES = 16
+DEADLINE_SECONDS = 5.0
+
+
+class PriceFeed:
+    """What the portfolio thread wants to know of a symbol; on the symbol's route it stands like a session.
+
+    The data thread only stores here; what it stores is replaced whole, so that any thread may read it. `seen`
+    is set with every price, and cleared by whoever looked.
+    """
+
+    __slots__ = ("_latest", "bars", "closes", "deadline", "identity", "seen", "symbol", "trades")
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.identity = SessionIdentity(
+            key=f"portfolio:{symbol}",
+            symbol=symbol,
+            asset_type="stock",
+            strategy_id="portfolio",
+            session_id=None,
+            started_at=datetime.now(UTC),
+        )
+        self.deadline = DEADLINE_SECONDS
+        self.bars = self.trades = 0
+        self.closes: dict[str, deque[float]] = {}
+        self.seen = False
+        self._latest: tuple[float, float] | None = None
+
+    def on_bar(self, bar: Bar) -> None:
+        """Take a bar: its close is the price."""
+        self._keep(bar)
+        self._latest = bar.close, time.monotonic()
+        self.seen = True
+
+    def on_trade(self, trade: Trade) -> None:
+        """Take a trade's price."""
+        self._latest = trade.price, time.monotonic()
+        self.seen = True
+
+    def handle(self, event: Letter) -> None:
+        """Take a letter: an errand is done, a gap is no matter here."""
+        if isinstance(event, Errand):
+            event.perform(self)
+
+    def failed(self, error: BaseException) -> None:
+        """Take note that a call of this was interrupted: the next price counts."""
+
+    def end(self, state: SessionState, reason: str) -> None:
+        """Do nothing: this runs nobody's code, so there is nothing to end."""
+
+    def join(self, router: Router) -> None:
+        """Take over what is known of the symbol, and be told of all that follows. On the data thread."""
+        feed = router.feed(self.symbol)
+        for bars in feed.recent.values():
+            for bar in bars:
+                self._keep(bar)
+        if feed.last_price is not None:
+            self._latest = feed.last_price, feed.heard_at
+        feed.keep(CLOSES_WANTED)
+        self.seen = True
+        router.add(self.symbol, cast("Session", self), feed)
+
+    @property
+    def price(self) -> Decimal | None:
+        """The price that was heard of last; None before the first."""
+        return None if self._latest is None else decimal_of(self._latest[0])
+
+    @property
+    def priced_at(self) -> float | None:
+        """When that was, in monotonic seconds."""
+        return None if self._latest is None else self._latest[1]
+
+    def recent_closes(self) -> tuple[float, ...]:
+        """Return the closes of the timeframe of which there are most bars, the newest last."""
+        kept = list(self.closes.copy().values())
+        return tuple(max(kept, key=len).copy()) if kept else ()
+
+    def _keep(self, bar: Bar) -> None:
+        closes = self.closes.get(bar.timeframe)
+        if closes is None:
+            if len(self.closes) >= MOST_TIMEFRAMES:
+                return
+            closes = self.closes[bar.timeframe] = deque(maxlen=CLOSES_WANTED)
+        closes.append(bar.close)
