@@ -90,7 +90,7 @@ class MessageSource(Protocol):
         """
 
     def close(self, seconds: float) -> None:
-        """Give back what was not committed and leave, within about that time."""
+        """Give back what was not committed and leave, within about that time. Once more does nothing."""
 
 
 class MessagePublisher(Protocol):

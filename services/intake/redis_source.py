@@ -169,6 +169,7 @@ class RedisSource:
             for delivered in set(self._in_hand.values()):
                 ids = [each for each, count in self._in_hand.items() if count == delivered]
                 self._group.give_back(ids, delivered - 1)
+            self._in_hand.clear()
         except redis.RedisError as error:
             self._note(error)
             return isinstance(error, redis.ResponseError)

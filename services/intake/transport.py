@@ -1,0 +1,54 @@
+"""The transport that INTAKE_TRANSPORT names: the only place where one is chosen."""
+
+import os
+import socket
+from threading import Event
+
+from models.errors import ConfigError
+from models.settings import Settings
+from services.intake.messages import Membership, MessagePublisher, MessageSource
+
+
+def make_source(settings: Settings, topic: str, group: str, stop: Event) -> MessageSource:
+    """Return the messages of a topic for one consumer of a group; it connects when it is polled.
+
+    Raises ConfigError when what Kafka needs is not installed.
+    """
+    membership = Membership(topic, group, settings.intake_consumer or _own_name())
+    if settings.intake_transport == "redis":
+        from services.intake.redis_source import RedisSource  # noqa: PLC0415 — only one of the two is loaded
+
+        return RedisSource(settings.redis_url, membership, stop)
+    try:
+        from services.intake.kafka_config import common  # noqa: PLC0415 — confluent-kafka is an extra
+        from services.intake.kafka_source import KafkaSource  # noqa: PLC0415 — same
+    except ImportError as error:
+        raise _not_installed() from error
+    return KafkaSource(common(settings), membership, stop)
+
+
+def make_publisher(settings: Settings, stop: Event) -> MessagePublisher:
+    """Return what writes messages to topics; it connects when it is used.
+
+    Raises ConfigError when what Kafka needs is not installed.
+    """
+    if settings.intake_transport == "redis":
+        from services.intake.redis_publisher import RedisPublisher  # noqa: PLC0415 — only one is loaded
+
+        return RedisPublisher(settings.redis_url, stop)
+    try:
+        from services.intake.kafka_config import common  # noqa: PLC0415 — confluent-kafka is an extra
+        from services.intake.kafka_publisher import KafkaPublisher  # noqa: PLC0415 — same
+    except ImportError as error:
+        raise _not_installed() from error
+    return KafkaPublisher(common(settings), stop)
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _not_installed() -> ConfigError:
+    return ConfigError(
+        "INTAKE_TRANSPORT=kafka needs confluent-kafka: pip install --require-hashes -r requirements-kafka.txt"
+    )
