@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable
+from threading import Event
 
 from msgspec import Struct
 
 from models.lease import UNLEASED, Standing
+
+# What a session decides after it was lost: below the number of every lease.
+LOST_NUMBER = -1
 
 
 def lease_clock() -> float:
@@ -30,29 +34,34 @@ class Holding(Struct):
 class Holdings:
     """Which sessions this worker holds. Written by the lease keeper, read by everybody without a lock.
 
-    `changes` counts up whenever sessions are added.
+    `changes` counts up whenever sessions are added, or others left signals to be found. What never had a
+    lease is nobody else's, and may be sent. `wanted` are sessions to be taken soon; `news` tells of them.
     """
 
     def __init__(self, clock: Callable[[], float] = lease_clock) -> None:
         self.changes = 0
         self.highest = UNLEASED
+        self.wanted: set[str] = set()
+        self.news = Event()
         self._clock = clock
         self._held: dict[str, Holding] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
+        self._lost: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
         """Whether the session was given to this worker and not taken from it, as far as is known."""
         return key in self._held
 
     def number(self, key: str) -> int:
-        """Return the fencing number under which the session decides now; UNLEASED when it is not held."""
+        """Return the fencing number under which the session decides now; UNLEASED when it never had any."""
         holding = self._held.get(key)
-        return UNLEASED if holding is None else holding.fence
+        if holding is None:
+            return LOST_NUMBER if key in self._lost else UNLEASED
+        return holding.fence
 
     def standing(self, key: str, number: int) -> Standing:
         """Say whether what the session decided under this number may be sent now."""
+        if number == UNLEASED:
+            return Standing.HELD
         holding = self._held.get(key)
         if holding is None or number < holding.since:
             return Standing.LOST
@@ -66,6 +75,17 @@ class Holdings:
             if holding is not None and now < holding.until:
                 held[key] = holding.fence
         return held
+
+    def want(self, keys: Iterable[str]) -> None:
+        """Have sessions taken soon, where nobody holds them."""
+        new = set(keys) - self._held.keys() - self.wanted
+        if new:
+            self.wanted |= new
+            self.news.set()
+
+    def note_change(self) -> None:
+        """Have everybody look again for signals to be delivered."""
+        self.changes += 1
 
     def keys(self) -> list[str]:
         """Return every session that is held."""
@@ -81,10 +101,20 @@ class Holdings:
         holding = self._held.get(key)
         if holding is None:
             self._held[key] = Holding(fence, since, until)
+            self._lost.discard(key)
             self.changes += 1
         else:
             holding.fence, holding.until = fence, until
 
-    def drop(self, key: str) -> None:
-        """Note that the session is not held any more."""
+    def lose(self, key: str) -> None:
+        """Note that another worker holds the session: what is decided from now on is not sent."""
+        self._lost.add(key)
         self._held.pop(key, None)
+
+    def release(self, key: str) -> None:
+        """Note that the session was given back."""
+        self._held.pop(key, None)
+
+    def remember_lost(self, keys: set[str]) -> None:
+        """Forget all losses but those of these sessions."""
+        self._lost &= keys

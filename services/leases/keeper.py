@@ -69,13 +69,11 @@ class LeaseKeeper:
         self._clock = clock
         self._beat_seconds = seconds / BEATS_PER_LIFE
         self._hooks: LeaseHooks
-        self._wanted: set[str] = set()
         self._absent: set[str] = set()
         self._idle: dict[str, float] = {}
         self._used: set[str] = set()
         self._swept = False
         self._lock = Lock()
-        self._news = Event()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="lease-keeper", daemon=True)
 
@@ -90,7 +88,7 @@ class LeaseKeeper:
     def stop(self, timeout: float) -> None:
         """Renew nothing any more, and leave everything to others at once, if Redis answers."""
         self._stop.set()
-        self._news.set()
+        self._holdings.news.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
         try:
@@ -108,13 +106,6 @@ class LeaseKeeper:
             asked = [(key, True) for key in dict.fromkeys(keys) if key not in self._holdings]
             return self._take(asked)
 
-    def want(self, keys: Iterable[str]) -> None:
-        """Have sessions taken soon, where nobody holds them. Never waits; safe from every thread."""
-        new = set(keys) - self._wanted
-        if new:
-            self._wanted |= new
-            self._news.set()
-
     def beat(self) -> None:
         """Renew, take over, give back: one turn of the thread. Raises StorageUnavailable."""
         self._renew()
@@ -129,8 +120,8 @@ class LeaseKeeper:
     def _run(self) -> None:
         wait = 0.0
         while not self._stop.is_set():
-            self._news.wait(wait)
-            self._news.clear()
+            self._holdings.news.wait(wait)
+            self._holdings.news.clear()
             if self._stop.is_set():
                 return
             wait = self._beat_seconds
@@ -152,7 +143,7 @@ class LeaseKeeper:
                 if grant.owner == self._table.instance:
                     self._holdings.hold(grant.key, grant.fence, grant.since, until)
                 else:
-                    self._holdings.drop(grant.key)
+                    self._holdings.lose(grant.key)
                     log.error("lease_lost", session=grant.key, owner=grant.owner)
                     self._hooks.lost(grant.key, grant.owner)
 
@@ -162,13 +153,13 @@ class LeaseKeeper:
         What nobody holds is taken at the second look: its owner may only not have noticed yet that Redis
         forgot it.
         """
-        wanted = self._wanted.copy()
+        wanted = self._holdings.wanted.copy()
         standing_by = set(self._hooks.standing_by()) - wanted
         asked = [(key, True) for key in wanted if key not in self._holdings]
         asked += [(key, key in self._absent) for key in standing_by if key not in self._holdings]
         with self._lock:
             others = self._take(asked)
-        self._wanted -= wanted
+        self._holdings.wanted -= wanted
         self._absent = {key for key in standing_by if key not in self._holdings and key not in others}
         if any(key in self._holdings for key in standing_by):
             self._hooks.won()
@@ -216,6 +207,7 @@ class LeaseKeeper:
         """Release what nobody here needs any more, after a while; what was never needed, after a long one."""
         now, needed = time.monotonic(), self._hooks.needed()
         held = set(self._holdings.keys())
+        self._holdings.remember_lost(needed)
         self._used = (self._used | needed) & held
         self._idle = {key: self._idle.get(key, now) for key in held - needed}
         due = [
@@ -229,7 +221,7 @@ class LeaseKeeper:
                 released = [key for key in batch if key not in needed]
                 self._table.release(released)
                 for key in released:
-                    self._holdings.drop(key)
+                    self._holdings.release(key)
 
     def _until(self) -> float:
         return self._clock() + self._seconds * (1 - MARGIN)

@@ -94,7 +94,7 @@ def test_what_nobody_holds_is_taken_at_the_second_look(redis_url: str) -> None:
 def test_what_is_wanted_is_taken_at_the_next_beat_where_nobody_holds_it(redis_url: str) -> None:
     with leasing(redis_url, ELSEWHERE, ELSEWHERE) as (one, two):
         one.claim("s1")
-        two.keeper.want(["s1", "s2"])
+        two.holdings.want(["s1", "s2"])
         two.beat()
         assert two.holds() == {"s2"}
 

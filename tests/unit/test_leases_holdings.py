@@ -37,14 +37,29 @@ def test_at_the_end_of_its_time_a_lease_is_uncertain_until_it_is_confirmed() -> 
 def test_what_is_not_held_is_lost() -> None:
     holdings = held(Clock())
     assert holdings.standing("s2", 7) is Standing.LOST
-    holdings.drop("s1")
+    holdings.lose("s1")
     assert holdings.standing("s1", 7) is Standing.LOST
-    assert (holdings.number("s1"), "s1" in holdings) == (UNLEASED, False)
+    assert "s1" not in holdings
+    assert holdings.standing("s1", holdings.number("s1")) is Standing.LOST
+    holdings.remember_lost({"s1"})
+    assert holdings.standing("s1", holdings.number("s1")) is Standing.LOST
+
+
+def test_what_never_had_a_lease_is_nobody_elses() -> None:
+    holdings = held(Clock())
+    assert holdings.number("s2") == UNLEASED
+    assert holdings.standing("s2", UNLEASED) is Standing.HELD
+
+
+def test_a_session_that_was_given_back_may_send_its_last_words() -> None:
+    holdings = held(Clock())
+    holdings.release("s1")
+    assert holdings.standing("s1", holdings.number("s1")) is Standing.HELD
 
 
 def test_what_was_decided_before_another_worker_held_the_session_stays_lost() -> None:
     holdings = held(Clock())
-    holdings.drop("s1")
+    holdings.lose("s1")
     holdings.hold("s1", 9, 9, UNTIL)
     assert holdings.standing("s1", 7) is Standing.LOST
     assert holdings.standing("s1", 9) is Standing.HELD
@@ -68,7 +83,7 @@ def test_only_what_is_certain_is_given_as_confirmed() -> None:
 
 def test_the_highest_number_ever_seen_is_kept() -> None:
     holdings = held(Clock(), fence=9)
-    holdings.drop("s1")
+    holdings.lose("s1")
     holdings.hold("s2", 4, 4, UNTIL)
     assert holdings.highest == 9
 
