@@ -40,7 +40,6 @@ class SessionBuilder:
         self._starting = None
         try:
             recipe = self._source.find(identity.strategy_id, identity.symbol)
-            self._source.suspects.check(recipe.strategy_class, identity.key)
             past = self._states.recollect(identity, known=known)
             return self._starter.run(lambda: self._start(identity, recipe, past))
         except StorageUnavailable as error:

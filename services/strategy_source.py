@@ -30,7 +30,7 @@ class StrategyRecipe:
 
 
 class StrategySource:
-    """Finds the strategy that an id of a control event means. `suspects` are those that must not start."""
+    """Finds the strategy that an id of a control event means; `suspects` are those that must not start."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class StrategySource:
         default_strategy: str,
         suspects: Suspects | None = None,
     ) -> None:
-        self.suspects = suspects or Suspects()
+        self._suspects = suspects or Suspects()
         self._registry = registry
         self._database = database
         self._default_strategy = default_strategy
@@ -48,8 +48,14 @@ class StrategySource:
         """Return what to build for this id.
 
         A UUID names a row of the table `strategies`; `strat_{symbol}` the default strategy; anything else
-        a class. Raises StrategyRejected when there is none, StorageUnavailable when that cannot be known now.
+        a class. Raises StrategyRejected when there is none, StorageUnavailable when that cannot be known now,
+        and StrategyTimedOut for a suspect.
         """
+        recipe = self._recipe(strategy_id, symbol)
+        self._suspects.check(recipe.strategy_class, strategy_id)
+        return recipe
+
+    def _recipe(self, strategy_id: str, symbol: str) -> StrategyRecipe:
         if strategy_id == default_strategy_id(symbol):
             return StrategyRecipe(self._registry.get(self._default_strategy), {})
         if _is_uuid(strategy_id):

@@ -80,7 +80,7 @@ class WorkerView:
         if record is None or record.state not in ENDED:
             return False
         log.warning("session_resumed_by_hand", session=key, state=record.state.value, reason=record.reason)
-        self._shown.suspects.pardon(key)
+        self._shown.suspects.pardon(record.identity.strategy_id)
         self._shown.desk.resume(key)
         self._shown.control.resume(key)
         return True

@@ -75,16 +75,16 @@ class Suspects:
             reason = f"{ending.how} the worker at {ending.at} {where}; session resume brings it back"
             self._held |= dict.fromkeys(suspects, Suspicion(reason, left.path))
 
-    def pardon(self, key: str) -> None:
-        """Let the session with this key start, and its class from then on: a person says so. Any thread."""
-        self._pardoned.add(key)
+    def pardon(self, strategy_id: str) -> None:
+        """Let a strategy start, and all of its class from then on: a person says so. Safe from any thread."""
+        self._pardoned.add(strategy_id)
 
-    def check(self, strategy_class: StrategyClass, key: str) -> None:
-        """Raise StrategyTimedOut when the session with this key is of a suspect, unless it was pardoned."""
+    def check(self, strategy_class: StrategyClass, strategy_id: str) -> None:
+        """Raise StrategyTimedOut when this strategy is of a suspect class, unless it was pardoned."""
         held = self._held.get(strategy_class)
         if held is None:
             return
-        if key in self._pardoned:
+        if strategy_id in self._pardoned:
             held.path.unlink(missing_ok=True)
         if held.path.exists():
             raise StrategyTimedOut(held.reason)
