@@ -23,7 +23,10 @@ from services.portfolio.position_monitor import Snapshot
 
 EXECUTOR_LOCK = 0x50_4F_52_54_46_4F  # "PORTFO"
 
-LIVE = "SELECT * FROM strategy_executions WHERE status IN ('active', 'paused', 'error') ORDER BY started_at"
+LIVE = """
+    SELECT * FROM strategy_executions
+    WHERE status IN ('active', 'paused', 'error') AND NOT execution_id = ANY(%s::uuid[]) ORDER BY started_at
+"""
 ORDERS = "SELECT * FROM execution_orders WHERE execution_id = ANY(%s::uuid[]) ORDER BY number"
 UPDATE = """
     UPDATE strategy_executions
@@ -76,10 +79,10 @@ class ExecutionTable:
         self._database = database
         self._connection: object = None
 
-    def live(self, now: datetime) -> list[Execution]:
-        """Return every execution that has not ended, the oldest first."""
-        with self._transaction(reads_all=True) as cursor:
-            cursor.execute(LIVE)
+    def live(self, now: datetime, known: Sequence[str] = ()) -> list[Execution]:
+        """Return every execution that has not ended and is not known, the oldest first."""
+        with self._transaction(reads_all=not known) as cursor:
+            cursor.execute(LIVE, (list(known),))
             executions = _rows(cursor)
             cursor.execute(ORDERS, ([row["execution_id"] for row in executions],))
             orders = _rows(cursor)

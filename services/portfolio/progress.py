@@ -118,11 +118,11 @@ def ended(execution: Execution, ending: Ending, now: datetime) -> Execution:
     return replace(execution, status=ending.status, reason=ending.reason, stopped_at=stopped_at)
 
 
-def paused(execution: Execution) -> Execution | None:
+def paused(execution: Execution, reason: str = "paused by command") -> Execution | None:
     """Return the execution paused; None where it is not active."""
     if execution.status is not ExecutionStatus.ACTIVE or execution.state.closing is not None:
         return None
-    return replace(execution, status=ExecutionStatus.PAUSED, reason="paused by command")
+    return replace(execution, status=ExecutionStatus.PAUSED, reason=reason)
 
 
 def resumed(execution: Execution, now: datetime) -> Execution | None:
