@@ -15,6 +15,7 @@ from models.errors import NotSent, Refused, Uncertain
 from services.signals.circuit import BLOCKED_PROBES, Circuit
 from services.signals.delivery import Delivery, Result, RetryPolicy
 from services.signals.dispatcher import Dispatcher, Ending, Probe, Task
+from services.signals.fence import Fence
 from services.signals.outbox import Outbox, OutboxEntry
 from services.signals.outcome import Outcome
 from services.signals.route import Route
@@ -53,13 +54,14 @@ class Courier:
     `resume`.
     """
 
-    def __init__(  # noqa: PLR0913 — the last two are for tests
+    def __init__(  # noqa: PLR0913 — the last three have defaults for tests
         self,
         outbox: Outbox,
         route: Route,
         options: CourierOptions,
         on_outcome: OnOutcome,
         *,
+        fence: Fence | None = None,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -75,7 +77,7 @@ class Courier:
             longest_seconds=options.longest_retry,
             attempts=options.attempts,
         )
-        self._dispatcher = Dispatcher(policy, self._circuit)
+        self._dispatcher = Dispatcher(policy, self._circuit, fence)
         self._lock = threading.Lock()
         self._delivered = threading.Condition(self._lock)
         self._stop = threading.Event()
@@ -104,6 +106,12 @@ class Courier:
         """Send signals of a halted session again."""
         with self._lock:
             self._dispatcher.resume(session_key)
+
+    def leases_confirmed(self) -> None:
+        """Send what waited for the lease of its session to be certain."""
+        with self._lock:
+            self._dispatcher.confirmed()
+        self._outbox.wake()
 
     def drain(self, deadline: float) -> bool:
         """Wait until every signal has ended and was reported.

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from models.errors import NotSent, Refused, Uncertain
+from models.lease import Standing
 from services.signals.outbox import OutboxEntry
 from services.signals.outcome import Failure, Outcome, executed, failed
 from services.signals.verdict import Blocked, Executed, InProgress, NeverSeen, Rejected, RetryAfter, Verdict
@@ -79,6 +80,12 @@ class Delivery:
         if now < self.gives_up_at:
             return None
         return self._failed("unknown" if self.uncertain else "expired", self.reason or NOT_SENT_IN_TIME, now)
+
+    def lost(self, now: float) -> Outcome:
+        """Return the outcome of a signal whose session another worker holds by now: it is not sent here."""
+        if not self.uncertain:
+            return self._failed("refused", Standing.LOST, now)
+        return replace(self._failed("unknown", Standing.LOST, now), halt_session=False, is_left=True)
 
     def settle(  # noqa: PLR0911 — one for each kind of result
         self, result: Result, now: float, policy: RetryPolicy

@@ -9,6 +9,7 @@ import structlog
 from models.execution import ExecutionReport
 from models.signal import Signal, SignalStatus
 from services.signals.courier import Courier, CourierOptions
+from services.signals.fence import Fence
 from services.signals.outbox import Outbox, OutboxEntry
 from services.signals.outcome import Outcome
 from services.signals.route import Route
@@ -42,11 +43,12 @@ class SignalDesk:
         courier: CourierOptions,
         outbox: Outbox,
         metrics: SignalMetrics,
+        fence: Fence | None = None,
     ) -> None:
         self._outbox = outbox
         self._metrics = metrics
         self._route = route
-        self._courier = Courier(outbox, route, courier, self._ended)
+        self._courier = Courier(outbox, route, courier, self._ended, fence=fence)
         self._sessions: Sessions
 
     def start(self, sessions: Sessions) -> None:
@@ -83,6 +85,14 @@ class SignalDesk:
     def resume(self, session_key: str) -> None:
         """Take signals of a session again whose last one had an unknown outcome."""
         self._courier.resume(session_key)
+
+    def leases_confirmed(self) -> None:
+        """Send what waited for the lease of its session to be certain."""
+        self._courier.leases_confirmed()
+
+    def session_keys(self) -> set[str]:
+        """Return the keys of the sessions that have signals on their way."""
+        return {entry.signal.session_key for entry in self._outbox.unfinished()}
 
     def drain(self, deadline: float) -> bool:
         """Wait until every signal has ended; false when `deadline` (monotonic seconds) came first."""

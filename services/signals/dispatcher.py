@@ -3,8 +3,10 @@
 from msgspec import Struct
 
 from models.errors import NotSent, Uncertain
+from models.lease import Standing
 from services.signals.circuit import Circuit
 from services.signals.delivery import Delivery, Result, RetryPolicy
+from services.signals.fence import Fence, Unfenced
 from services.signals.lanes import Lanes
 from services.signals.outbox import SESSION_HALTED, OutboxEntry
 from services.signals.outcome import Outcome
@@ -34,14 +36,15 @@ Task = Request | Ending | Probe
 
 
 class Dispatcher:
-    """Lanes, circuit and halted sessions, taken together.
+    """Lanes, circuit, leases and halted sessions, taken together.
 
     For one thread at a time. Times are monotonic seconds, passed in.
     """
 
-    def __init__(self, policy: RetryPolicy, circuit: Circuit) -> None:
+    def __init__(self, policy: RetryPolicy, circuit: Circuit, fence: Fence | None = None) -> None:
         self._policy = policy
         self._circuit = circuit
+        self._fence = fence or Unfenced()
         self._lanes = Lanes()
         self._halted: set[str] = set()
 
@@ -72,10 +75,14 @@ class Dispatcher:
             if delivery.session_key in self._halted:
                 delivery.refusal = SESSION_HALTED
             delivery.reason = delivery.reason or self._circuit.reason
-            if (outcome := delivery.ending(now)) is not None:
+            standing = self._standing(delivery)
+            outcome = delivery.lost(now) if standing is Standing.LOST else delivery.ending(now)
+            if outcome is not None:
                 return self._conclude(delivery, outcome)
-            if not self._circuit.is_open:
-                delivery.prepare(now)
+            delivery.prepare(now)
+            if standing is Standing.UNCONFIRMED and not delivery.reads_back:
+                delivery.reason = Standing.UNCONFIRMED
+            elif not self._circuit.is_open:
                 return Request(delivery)
             self._lanes.park(delivery, delivery.gives_up_at)
         return None
@@ -107,6 +114,10 @@ class Dispatcher:
         if not self._circuit.is_open:
             self._lanes.release()
 
+    def confirmed(self) -> None:
+        """Let all look again that wait for their lease to be certain."""
+        self._lanes.release()
+
     def finish(self, delivery: Delivery) -> None:
         """Let the next signal of the session go, now that this one's end was reported."""
         self._lanes.finish(delivery)
@@ -114,6 +125,12 @@ class Dispatcher:
     def resume(self, session_key: str) -> None:
         """Send the signals of a halted session again."""
         self._halted.discard(session_key)
+
+    def _standing(self, delivery: Delivery) -> Standing:
+        """Say whether this worker may send the signal; one that is settled goes nowhere."""
+        if delivery.entry.settled is not None:
+            return Standing.HELD
+        return self._fence.standing(delivery.session_key, delivery.entry.fence)
 
     def _conclude(self, delivery: Delivery, outcome: Outcome) -> Ending:
         if outcome.halt_session:

@@ -14,8 +14,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from models.lease import UNLEASED
 from models.signal import Signal, SignalStatus
 from services.signals.bell import Bell
+from services.signals.fence import Fence, Unfenced
 from services.signals.outcome import Outcome
 
 OUTBOX_FULL = "outbox_full"
@@ -30,6 +32,7 @@ class OutboxEntry(Struct, frozen=True, kw_only=True):
     One that is found again at start may have been sent before, after so many `attempts`: until `ask_until`
     (monotonic seconds) the gateway is asked what became of it. One that is `settled` has its end already,
     and is not sent. One with a `refusal` is not sent either: asked about, if it may have been before.
+    `fence` is the number of the lease under which its session decided.
     """
 
     signal: Signal
@@ -40,6 +43,7 @@ class OutboxEntry(Struct, frozen=True, kw_only=True):
     ask_until: float | None = None
     refusal: str | None = None
     settled: Outcome | None = None
+    fence: int = UNLEASED
 
 
 class Outbox(Protocol):
@@ -91,11 +95,16 @@ class MemoryOutbox:
     """
 
     def __init__(
-        self, capacity: int, ttl_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        capacity: int,
+        ttl_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        fence: Fence | None = None,
     ) -> None:
         self._capacity = capacity
         self._ttl_seconds = ttl_seconds
         self._clock = clock
+        self._fence = fence or Unfenced()
         self._arrived: deque[OutboxEntry] = deque()
         self._bell = Bell()
         self._open: dict[str, OutboxEntry] = {}
@@ -125,6 +134,7 @@ class MemoryOutbox:
                 received_at=received_at,
                 expires_at=expires_at,
                 created_at=datetime.now(UTC),
+                fence=self._fence.number(signal.session_key),
             )
         )
         self._bell.ring()

@@ -16,7 +16,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     `attempts` counts the requests begun to have it executed; `at` is the monotonic time of the end. After
     `stop_session` the gateway does not know the session, or it does not run there; after `halt_session`
-    nobody knows what the session holds, and it waits until a person has looked.
+    nobody knows what the session holds, and it waits until a person has looked. One that `is_left` is
+    another worker's to find out about.
     """
 
     status: SignalStatus
@@ -25,6 +26,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     at: float
     stop_session: bool = False
     halt_session: bool = False
+    is_left: bool = False
 
 
 def executed(signal: Signal, answer: Executed, attempts: int, at: float) -> Outcome:
