@@ -16,6 +16,7 @@ import structlog
 
 from models.errors import DecodeError, StrategyTimedOut
 from models.market_data import Bar, Trade
+from services.call_times import TimedCalls
 from services.dead_letters import DeadLetters
 from services.gap_watch import GapWatch
 from services.mailbox import Mailbox
@@ -29,6 +30,8 @@ from services.turn import Retired, Tenure, Turn
 
 LOG_SECONDS = 10.0
 FAILED_SECONDS = 0.1
+LONG_EVENT_SECONDS = 0.25
+TIMED_EVENTS = 1_000
 NO_TIME = timedelta()
 
 Deliver = Callable[[Iterator[Session], Any, Turn], None]
@@ -40,7 +43,11 @@ log = structlog.get_logger(__name__)
 
 
 class DataConsumer:
-    """Feeds market data to the sessions that the routing table names."""
+    """Feeds market data to the sessions that the routing table names.
+
+    After an event that took longer than `long_event_seconds`, which is set once before the thread starts, the
+    calls of its symbol are timed one by one for a while.
+    """
 
     def __init__(
         self,
@@ -54,6 +61,7 @@ class DataConsumer:
         self.gaps = GapWatch(router, mailbox, self.counters)
         self.heartbeat = Heartbeat()
         self.subscribed = False
+        self.long_event_seconds = LONG_EVENT_SECONDS
         self._turn = turn
         self._router = router
         self._mailbox = mailbox
@@ -218,6 +226,9 @@ class DataConsumer:
         """Tell every session that was not told yet; survives interruptions, and the loss of the thread."""
         route, event, waiting = delivery
         deliver: Deliver = deliver_bar if route.carries_bars else deliver_trade
+        if route.feed.timed_events:
+            route.feed.timed_events -= 1
+            waiting = TimedCalls(waiting, self._turn)
         route.feed.heard_at = started = monotonic()
         while True:
             try:
@@ -228,6 +239,8 @@ class DataConsumer:
             break
         self._delivery = None
         self.heartbeat.beat()
+        if seconds > self.long_event_seconds:
+            route.feed.timed_events = TIMED_EVENTS
         counters, told = self.counters, len(route.sessions)
         counters.handler_seconds.observe(seconds / told, told)
         if route.carries_bars:

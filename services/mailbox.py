@@ -4,8 +4,9 @@ from collections import deque
 from threading import Event
 from typing import TYPE_CHECKING
 
+from services.call_times import CallTimes
 from services.session import Session
-from services.turn import Letter
+from services.turn import Errand, Letter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,7 @@ class Mailbox:
 
     def deliver(self) -> None:
         """Handle everything posted so far. For the data thread only."""
+        times = CallTimes()
         while self.letters:
             letter = self.letters.popleft()
             if isinstance(letter, Event):
@@ -42,6 +44,10 @@ class Mailbox:
             else:
                 session, event = letter
                 session.handle(event)
+                if isinstance(event, Errand) and event.many_calls:
+                    times.restart()
+                else:
+                    times.called(session)
 
 
 def _nobody() -> None:

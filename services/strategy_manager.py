@@ -17,8 +17,9 @@ from models.market_data import ControlEvent
 from models.session import AssetType, Lifecycle, SessionIdentity, SessionRecord, SessionState
 from services.halts import Halts
 from services.routing import Router
-from services.session import ENDED, Session, SessionHost, describe_identity
+from services.session import ENDED, Session, SessionHost
 from services.session_builder import NotBuilt, SessionBuilder
+from services.session_description import describe_identity
 from services.state_desk import StateDesk
 from services.strategy_source import StrategySource, default_strategy_id
 from services.turn import Errand, Turn
@@ -135,11 +136,7 @@ class StrategyManager:
 
     def report(self, key: str, report: ExecutionReport) -> None:
         """Tell a session the outcome of one of its signals."""
-        session = self._sessions.get(key)
-        if isinstance(session, Session):
-            self._host.post(session, report)
-        else:
-            self._states.answer(key, report)
+        self._states.answer(key, report)
 
     def halt_session(self, key: str, reason: str) -> None:
         """Tell a session nothing more until a person looked: the outcome of an order is unknown.
@@ -209,7 +206,8 @@ class StrategyManager:
                 self._host.post(session, Lifecycle("stop", identity.started_at))
                 return "stopped"
             self._sessions[identity.key] = session
-        self._host.post(session, Errand(lambda joining: join(joining, self._router, self._data_turn)))
+        joined = Errand(lambda joining: join(joining, self._router, self._data_turn), many_calls=True)
+        self._host.post(session, joined)
         self._states.enter(session)
         log.info(
             "session_started",

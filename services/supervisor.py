@@ -5,8 +5,8 @@ it sits in C and does not come back, its session is quarantined and a successor 
 very next session and event; the thread that is stuck finds itself retired when it returns. The handler's
 session is quarantined either way: the others wait for it once.
 
-What holds the interpreter's lock without an end (a regular expression that never matches) stops every
-thread of the process, this one among them; that is what sealed processes are for.
+What computes in C with the interpreter's lock stops every thread of the process, this one among them. When it
+is over, `call_times.py` finds whose call it was; what has no end is ended from outside (`freezes/`).
 """
 
 import ctypes

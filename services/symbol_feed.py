@@ -25,6 +25,7 @@ class SymbolFeed:
     `steps` holds the time from one bar of a timeframe to the next, the longest there is where it is unknown;
     `detection` says how well gaps are known, the positions where its numbered channels stand. `fenced_for`
     is None while signals may be sent, else the timeframes of which one bar was seen since a gap.
+    `timed_events` is of how many more events each session's call is timed.
     """
 
     symbol: str
@@ -37,6 +38,7 @@ class SymbolFeed:
     bar_position: Position | None = None
     trade_position: Position | None = None
     fenced_for: set[str] | None = None
+    timed_events: int = 0
 
     def begin(self, timeframe: str) -> deque[Bar]:
         """Begin to keep the bars of a timeframe."""

@@ -13,9 +13,13 @@ from models.session import Lifecycle, SessionIdentity, SessionState
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Errand:
-    """Something that the worker wants done with a session, on the thread that may call its strategy."""
+    """Something that the worker wants done with a session, on the thread that may call its strategy.
+
+    One with `many_calls` makes each under the deadline, and may itself take longer.
+    """
 
     perform: Callable[[Any], None]
+    many_calls: bool = False
 
     @property
     def identity(self) -> str:

@@ -71,6 +71,7 @@ class Worker:
         )
         self._data.gaps.fences = settings.gap_policy == "fence"
         self._data.gaps.stale_seconds = settings.feed_stale_seconds
+        self._data.long_event_seconds = settings.handler_deadline_ms / 1000
         self._supervisor = Supervisor(turn, self._data.take_over, settings.handler_deadline_ms / 1000)
         table = SessionTable(self._database) if self._database else None
         self._reconciler = Reconciler(self._manager, self._session_registry, table)

@@ -108,6 +108,27 @@ HANGS = [
 ]
 
 
+class Computing(Listener):
+    """Computes in C, with the interpreter's lock, for a little longer than its deadline on every bar."""
+
+    name = "computing"
+    count = 0
+
+    def on_bar(self, bar: Bar) -> None:
+        super().on_bar(bar)
+        sum(range(self.count))
+
+    def on_execution(self, report: ExecutionReport) -> None:  # noqa: ARG002 — computes whatever it says
+        sum(range(self.count))
+
+
+def count_that_takes(seconds: float) -> int:
+    """How far to sum up for so long, on this machine."""
+    count, started = 10_000_000, time.thread_time()
+    sum(range(count))
+    return int(count * seconds / (time.thread_time() - started))
+
+
 class Floor:
     """A data thread with its supervisor, a hundred listeners, and one strategy that hangs."""
 
@@ -239,3 +260,26 @@ def test_a_stuck_thread_that_comes_back_finds_itself_retired(floor: Floor) -> No
     eventually(lambda: floor.turn.tenure.thread)
     more = floor.publish(BARS + 20)[BARS:]
     eventually(lambda: floor.heard() == [published + more] * OTHERS, 30)
+
+
+def test_a_handler_that_holds_up_every_thread_does_not_do_so_for_ever(floor: Floor) -> None:
+    floor.consumer.long_event_seconds = DEADLINE / 2
+    Computing.count = count_that_takes(1.5 * DEADLINE)
+    computing = floor.add(Computing("computing", "AAPL"))
+    published = floor.publish(5)
+    eventually(lambda: floor.heard() == [published] * OTHERS, 30)
+    assert computing.state is SessionState.QUARANTINED
+    assert "took longer than 0.5 s" in str(computing.reason)
+    assert computing.bars < 5  # two, unless the machine held up others before it
+    assert {session.state for session in (floor.hanging, *floor.before)} == {SessionState.RUNNING}
+
+
+def test_a_letter_that_holds_up_every_thread_does_so_once(floor: Floor) -> None:
+    Computing.count = count_that_takes(1.5 * DEADLINE)
+    computing = floor.add(Computing("computing", "MSFT"))
+    computing.memory.open_signals.add("s1")
+    report = ExecutionReport(signal_id="s1", symbol="MSFT", action="BUY", quantity=1.0, status="filled")
+    floor.mailbox.post(computing, report)
+    floor.mailbox.post(floor.before[0], Lifecycle("stop", NOON))
+    eventually(lambda: floor.before[0].state is SessionState.STOPPED)
+    assert computing.state is SessionState.QUARANTINED
