@@ -111,10 +111,10 @@ class RedisGroup:
                 justid=True,
             )
 
-    def forget_gone_consumers(self) -> None:
-        """Delete consumers that have nothing and asked for nothing for a day."""
+    def forget_gone_consumers(self, idle_ms: int = GONE_MS) -> None:
+        """Delete consumers that have nothing and asked for nothing for so long, by default a day."""
         for each in self._client.xinfo_consumers(self._key, self._group):
-            if each["pending"] == 0 and each["idle"] > GONE_MS:
+            if each["pending"] == 0 and each["idle"] > idle_ms:
                 self._client.xgroup_delconsumer(self._key, self._group, each["name"])
 
     def lag(self) -> int | None:
