@@ -17,6 +17,7 @@ from services.commands.demo import demo
 from services.commands.doctor import doctor
 from services.commands.gateway import gateway
 from services.commands.migrate import migrate
+from services.commands.oms import oms
 from services.commands.session import sessions
 from services.commands.signals import signals
 from services.commands.strategies import strategies
@@ -67,6 +68,7 @@ def build(stop: StopSignal) -> typer.Typer:
 
     app.command()(demo)
     app.command()(gateway)
+    app.command()(oms)
     app.command()(migrate)
     app.command()(doctor)
     app.add_typer(sessions, name="session")
