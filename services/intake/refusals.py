@@ -79,7 +79,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusals:
-    """Writes refusals to one topic. They are safe when the publisher's `flush` returned: commit after that."""
+    """Writes refusals to one topic. They are safe once the publisher has flushed: commit after that."""
 
     def __init__(self, publisher: MessagePublisher, topic: str) -> None:
         self._publisher = publisher
