@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import requests
-from pydantic import SecretStr
 
 from config import Settings, masked
 from models.errors import DeliveryError, StrategyRejected, StrategyWorkerError
@@ -13,10 +12,11 @@ from services.commands.peers import CommandFailed, ask, redis_of, worker_address
 from services.commands.strategies import load
 from services.db_client import Cursor, Database
 from services.db_migrations import MIGRATIONS, read_migrations
-from services.signals.gateway_client import GatewayClient, GatewayOptions
+from services.execution_route import make_gateway_client, make_oms_client
 
 REFUSES_CREDENTIALS = {401, 403}
 AWAY_BEHIND_PROXY = {502, 503, 504}
+OMS_SECONDS = 3.0
 SWITCHED_OFF = "switched off"
 TAKEN = "another program has it: stop that, choose another port, or 0 to do without"
 
@@ -35,7 +35,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         "strategies": check_strategies,
         "redis": check_redis,
         "database": check_database,
-        "gateway": check_gateway,
+        settings.execution_route: check_oms if settings.execution_route == "oms" else check_gateway,
         f"HEALTH_PORT {settings.health_port}": check_health_port,
         f"METRICS_PORT {settings.metrics_port}": check_metrics_port,
     }
@@ -88,13 +88,7 @@ def check_database(settings: Settings) -> str:
 def check_gateway(settings: Settings) -> str:
     """The gateway answers, and takes our credentials."""
     url = settings.gateway_url
-    options = GatewayOptions(
-        url=url,
-        timeout=settings.gateway_timeout,
-        token=_reveal(settings.gateway_token),
-        hmac_secret=_reveal(settings.gateway_hmac_secret),
-    )
-    client = GatewayClient(options)
+    client = make_gateway_client(settings)
     try:
         status = client.probe().status
     except DeliveryError as error:
@@ -106,6 +100,24 @@ def check_gateway(settings: Settings) -> str:
     if status in AWAY_BEHIND_PROXY:
         raise CommandFailed(f"{url} answers {status}: what is there waits for the gateway itself; start it")
     return f"{url} answers"
+
+
+def check_oms(settings: Settings) -> str:
+    """The OMS answers, and takes our credentials."""
+    address = settings.oms_address
+    client = make_oms_client(settings)
+    client.start()
+    try:
+        status = client.first_probe(OMS_SECONDS).status
+    except DeliveryError as error:
+        raise CommandFailed(
+            f"{address} takes no orders ({error}): start the OMS, or correct OMS_ADDRESS or OMS_TLS_CA"
+        ) from None
+    finally:
+        client.close()
+    if status in REFUSES_CREDENTIALS:
+        raise CommandFailed(f"{address} refuses our credentials: correct OMS_TOKEN")
+    return f"{address} answers"
 
 
 def check_health_port(settings: Settings) -> str:
@@ -168,10 +180,6 @@ def _object(answer: requests.Response) -> dict[str, Any]:
     except requests.JSONDecodeError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _reveal(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
 
 
 def _compare_migrations(cursor: Cursor) -> tuple[list[str], list[str]]:

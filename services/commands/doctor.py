@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check configuration, Redis, database, gateway and ports; exit code 1 when something is wrong."""
+    """Check configuration, Redis, database, gateway or OMS, and ports; exit code 1 when something is wrong."""
     findings = []
     for finding in diagnose():
         findings.append(finding)
@@ -30,7 +30,9 @@ def doctor(as_json: AsJson = False) -> None:
 def diagnose() -> Iterator["Finding"]:
     """Give the findings as they are made; with a wrong configuration nothing else can be looked at."""
     from services.commands.checks import Finding, examine
+    from services.telemetry.logs import configure_logging
 
+    configure_logging("CRITICAL", "console")  # what is wrong is a finding, not a line among them
     try:
         settings = load_settings()
     except ConfigError as error:

@@ -68,6 +68,11 @@ class OmsClient:
         """Return an answer that came after its time. Raises Uncertain where none has."""
         return _verdict(self._orders.end_of(signal_id))
 
+    def first_probe(self, seconds: float) -> Reply:
+        """Wait up to `seconds` until there is something to say, then `probe`."""
+        self._stream.wait_for_news(seconds)
+        return self.probe()
+
     def probe(self) -> Reply:
         """Say whether the OMS has a stream for us. Raises NotSent when there is none."""
         if self._stream.refusal is not None:

@@ -75,6 +75,16 @@ class Link:
             self._closed = True
             self._changed.notify_all()
 
+    def wait_for_news(self, seconds: float) -> None:
+        """Return when a first stream can be used or has failed, after `seconds` at the latest."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while self._reason is NOT_YET and not self._closed:
+                now, usable_at = time.monotonic(), self._usable_at()
+                if now >= min(deadline, usable_at):
+                    return
+                self._changed.wait(min(deadline, usable_at) - now)
+
     def wait(self, seconds: float) -> Outgoing:
         """Return what orders are put into, as soon as they can be. Raises NotSent after `seconds`."""
         deadline = time.monotonic() + seconds

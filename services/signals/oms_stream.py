@@ -83,6 +83,10 @@ class OmsStream:
         self._channel.subscribe(self._link.connectivity_changed)
         self._thread.start()
 
+    def wait_for_news(self, seconds: float) -> None:
+        """Return when it is known whether the OMS can be used, after `seconds` at the latest."""
+        self._link.wait_for_news(seconds)
+
     def put(self, order: Order) -> Outgoing:
         """Have an order sent; return where it waits for that. Raises NotSent without a stream in time."""
         outgoing = self._link.wait(self._options.patience)
