@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check configuration, Redis, database, gateway or OMS, and ports; exit code 1 when something is wrong."""
+    """Check configuration, Redis, database, gateway or OMS, and ports; exit code 1 when one is wrong."""
     findings = []
     for finding in diagnose():
         findings.append(finding)
