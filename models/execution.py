@@ -17,6 +17,9 @@ class ExecutionReport(Struct, frozen=True, kw_only=True):
     without ever being sent, or `unknown` when no answer could be had. `filled_price` is in the quote
     currency; `balance` is the account's cash afterwards and `fee` what was charged beside the price, where
     the gateway tells them.
+
+    A strategy that decides again what it decided before a restart is told what became of it then: with
+    `told_before`, and nothing is booked, because the restored position holds that answer already.
     """
 
     signal_id: str
@@ -30,6 +33,7 @@ class ExecutionReport(Struct, frozen=True, kw_only=True):
     balance: float | None = None
     reason: str | None = None
     fee: float = 0.0
+    told_before: bool = False
 
     @property
     def executed(self) -> bool:

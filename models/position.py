@@ -61,7 +61,7 @@ class Position(Struct, frozen=True):
         an order that turns a position round opens the rest at its own price.
         """
         answered = self._answered(report)
-        if not report.executed or report.filled_price is None:
+        if report.filled_price is None or not _fills(report):
             return answered
         fill, price = _signed(report.action, report.filled_quantity), report.filled_price
         held, quantity = abs(self.quantity), _sum(self.quantity, fill)
@@ -84,10 +84,14 @@ class Position(Struct, frozen=True):
         unanswered = max(self.unanswered - 1, 0)
         if not unanswered:
             return replace(self, unanswered=0, ahead=0.0)
-        filled = report.filled_quantity if report.executed and report.filled_price is not None else 0.0
+        filled = report.filled_quantity if _fills(report) else 0.0
         missing = report.quantity - filled
         ahead = _sum(self.ahead, -_signed(report.action, missing))
         return replace(self, unanswered=unanswered, ahead=ahead)
+
+
+def _fills(report: ExecutionReport) -> bool:
+    return report.executed and report.filled_price is not None and not report.told_before
 
 
 def _signed(action: str, quantity: float) -> float:

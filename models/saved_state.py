@@ -12,7 +12,8 @@ class SavedState(Struct, frozen=True, kw_only=True):
 
     `state` is the JSON text of what `get_state` returned, None where the strategy never gave any that
     can be kept. `last_bars` holds the newest bar's timestamp per timeframe that the state has seen.
-    `open_signals` are the ids of signals that had no answer at `saved_at`; `position` counts them.
+    `open_signals` are the ids of signals that had no answer at `saved_at`, which `position` counts, and of
+    those whose outcome was unknown.
     """
 
     session_key: str

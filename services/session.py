@@ -17,10 +17,11 @@ from models.errors import StrategyError, StrategyRejected, StrategyTimedOut
 from models.execution import ExecutionReport
 from models.gap import Gap
 from models.market_data import Bar, Trade
-from models.position import Position
 from models.session import Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal
+from services.session_description import describe_identity, describe_position
 from services.signal_stamp import SignalStamp
+from services.signals.outcome import failed
 from services.state_memory import SessionMemory
 from services.telemetry.logs import Throttle
 from services.turn import Errand, Letter, Retired, Turn
@@ -149,8 +150,8 @@ class Session:
         if isinstance(self._turn.event, Errand):
             raise StrategyRejected("get_state saves; it cannot send signals")
         signal = self._stamp.stamp(decision, self._turn.event)
-        if signal.signal_id in self.memory.open_signals:
-            return signal.signal_id  # decided before a restart, and still on its way: one order, one answer
+        if self.memory.waits_for(signal.signal_id):
+            return signal.signal_id  # decided before a restart, and still without answer: one order
         if self.memory.is_warming_up:
             self.memory.warm_up_signals += 1
             return signal.signal_id
@@ -162,15 +163,7 @@ class Session:
         barred = GAP_FENCE if fenced else TOO_MANY if too_many else None
         refusal = self._host.submit(signal, self._turn.received_at, barred)
         if refusal is not None:
-            report = ExecutionReport(
-                signal_id=signal.signal_id,
-                symbol=signal.symbol,
-                action=signal.action,
-                quantity=signal.quantity,
-                status="refused",
-                reason=refusal,
-            )
-            self._host.post(self, report)
+            self._host.post(self, failed(signal, "refused", refusal, 0, self._turn.received_at).report)
         return signal.signal_id
 
     def failed(self, error: BaseException) -> None:
@@ -211,8 +204,6 @@ class Session:
 
     def describe(self) -> dict[str, Any]:
         """Return what /sessions and the registry show, in the names of the wire."""
-        given: object = self.strategy.position
-        position = given if isinstance(given, Position) else Position()  # an author may have overwritten it
         return {
             **describe_identity(self.identity, self.state, self.reason),
             "strategy": self._name,
@@ -220,24 +211,19 @@ class Session:
             "trades": self.trades,
             "signals": self.signals,
             "outcomes": dict(self.outcomes),
-            "position": {
-                "quantity": position.quantity,
-                "averagePrice": position.average_price,
-                "expected": position.expected,
-                "realisedPnl": position.realised_pnl,
-            },
+            "position": describe_position(self.strategy.position),
             **self.memory.describe(),
         }
 
     def _answered(self, report: ExecutionReport) -> None:
-        if report.signal_id not in self.memory.open_signals:
+        told = self.memory.answer(report)
+        if told is None:
             return  # of an earlier session under the same key, or answered before
-        self.memory.open_signals.discard(report.signal_id)
-        self.outcomes["executed" if report.executed else report.status] += 1
+        self.outcomes[_outcome(told)] += 1
         if self.state is SessionState.STOPPED:  # `on_stop` was its last word
-            self.strategy.position = self.strategy.position.after_report(report)
+            self.strategy.position = self.strategy.position.after_report(told)
         else:
-            self.strategy.apply_report(report)
+            self.strategy.apply_report(told)
 
     def _call_handler(self, event: Letter) -> None:
         if isinstance(event, ExecutionReport):
@@ -301,6 +287,13 @@ def deliver_trade(sessions: Iterator[Session], trade: Trade, turn: Turn) -> None
     turn.session = None
 
 
+def _outcome(report: ExecutionReport) -> str:
+    """Name what became of a signal, in one word; what was told before is counted as that."""
+    if report.told_before:
+        return "told_before"
+    return "executed" if report.executed else report.status
+
+
 def where(error: BaseException) -> str:
     """Say where an author's code was when an error struck it."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -314,17 +307,3 @@ def explain(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001 — an author's code: even the text of an error is
         told = "(its text cannot be had)"
     return told if isinstance(error, StrategyError) else f"{type(error).__name__}: {told}"
-
-
-def describe_identity(identity: SessionIdentity, state: SessionState, reason: str | None) -> dict[str, Any]:
-    """Return what is known of every session, with or without a strategy, in the names of the wire."""
-    return {
-        "key": identity.key,
-        "symbol": identity.symbol,
-        "type": identity.asset_type,
-        "strategyId": identity.strategy_id,
-        "sessionId": identity.session_id,
-        "state": state.value,
-        "reason": reason,
-        "startedAt": identity.started_at.isoformat(),
-    }

@@ -29,7 +29,7 @@ def capture(session: "Session", state: str | None, last_bars: dict[str, datetime
         state=state,
         last_bars=last_bars,
         position=session.strategy.position,
-        open_signals=tuple(sorted(session.memory.open_signals)),
+        open_signals=tuple(sorted(session.memory.open_signals | session.memory.unresolved)),
         saved_at=now,
     )
 

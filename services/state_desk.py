@@ -2,16 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable
-from threading import Event, Lock
+from threading import Event, RLock
 
 import structlog
+from msgspec.structs import replace
 
 from models.errors import ConfigError, StorageConflict, StorageUnavailable, StrategyTimedOut
 from models.execution import ExecutionReport
 from models.session import SessionIdentity, SessionState
 from services.session import Session
 from services.state_capture import capture, encode_state
-from services.state_history import PastSignal, SignalHistory
+from services.state_history import Past, PastSignal, SignalHistory
 from services.state_keeper import StateKeeper
 from services.state_memory import NEVER_SAVED
 from services.state_recall import Recollection
@@ -29,7 +30,8 @@ class StateDesk:
 
     A session that left is known until its last signal has its answer, so that its position is saved as it
     was in the end. Answers that come before their session does wait for it. `post` has the data thread
-    deal with a letter soon.
+    deal with a letter soon; what is posted to one session is posted under the lock, so that an answer is
+    either in what is saved of it or told to the next one.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class StateDesk:
         self._present: dict[str, Session] = {}
         self._leaving: dict[str, Session] = {}
         self._unclaimed: deque[tuple[str, ExecutionReport]] = deque(maxlen=UNCLAIMED_REPORTS)
-        self._lock = Lock()
+        self._lock = RLock()
 
     @property
     def reason(self) -> str | None:
@@ -60,27 +62,27 @@ class StateDesk:
     def recollect(self, identity: SessionIdentity, *, known: bool) -> Recollection:
         """Return what is known of a session's past. Waits until an earlier one of its key is saved.
 
-        Raises StorageUnavailable for a session that is `known` to have run; another one starts fresh then.
+        Raises StorageUnavailable where that cannot be known now. Only without a complete history a session
+        that is not `known` to have run starts fresh then.
         """
         self._dismiss(identity.key)
+        saved, reason = None, NEVER_SAVED
         try:
             saved = self._keeper.load(identity.key)
         except StorageConflict as error:
-            return Recollection(reason=str(error))
+            reason = str(error)
         except StorageUnavailable as error:
-            if known:
+            if known or self._history.is_complete:
                 raise
             return Recollection(reason=str(error))
-        reason = NEVER_SAVED
         if saved is not None and saved.symbol != identity.symbol:
             reason = f"what was saved under this key is of {saved.symbol}"
             saved = None
-        if saved is None and not known:
-            return Recollection(reason=reason)
-        open_signals = saved.open_signals if saved is not None else ()
-        moment = saved.saved_at if saved is not None else identity.started_at
+        asked = Past(session_key=identity.key, symbol=identity.symbol)
+        if saved is not None:
+            asked = replace(asked, open_signals=saved.open_signals, moment=saved.saved_at)
         try:
-            signals = self._history.since(identity.key, open_signals, moment)
+            signals = self._history.since(asked)
         except ConfigError as error:
             raise StorageUnavailable(str(error)) from error
         found = {signal.signal_id for signal in signals}
@@ -89,7 +91,7 @@ class StateDesk:
         signals += [
             PastSignal(each.signal_id, each.action, each.quantity, each)
             for each in reports
-            if each.signal_id in open_signals and each.signal_id not in found
+            if each.signal_id in asked.open_signals and each.signal_id not in found
         ]
         return Recollection(saved, tuple(signals), reason)
 
@@ -102,8 +104,8 @@ class StateDesk:
             if reports:
                 others = (each for each in self._unclaimed if each[0] != key)
                 self._unclaimed = deque(others, maxlen=UNCLAIMED_REPORTS)
-        for report in reports:
-            self._post(session, report)
+            for report in reports:
+                self._post(session, report)
 
     def leave(self, session: Session) -> None:
         """Save a session that was told to stop once more, after its `on_stop`."""
@@ -119,10 +121,9 @@ class StateDesk:
             if session is None:
                 self._unclaimed.append((key, report))
                 return
-            leaving = key in self._leaving
-        self._post(session, report)
-        if leaving:
-            self._post(session, Errand(self._save_last))
+            self._post(session, report)  # before anyone can have it saved for the last time
+            if key in self._leaving:
+                self._post(session, Errand(self._save_last))
 
     def save(self, session: Session) -> None:
         """Hand in what changed of a session. On the thread that may call it.
@@ -156,10 +157,6 @@ class StateDesk:
 
     def _dismiss(self, key: str) -> None:
         """Have an earlier session of this key saved as it is now, and know it no longer."""
-        with self._lock:
-            former = self._leaving.pop(key, None) or self._present.pop(key, None)
-        if former is None:
-            return
         saved = Event()
 
         def save(session: Session) -> None:
@@ -168,7 +165,11 @@ class StateDesk:
             finally:
                 saved.set()
 
-        self._post(former, Errand(save))
+        with self._lock:
+            former = self._leaving.pop(key, None) or self._present.pop(key, None)
+            if former is None:
+                return
+            self._post(former, Errand(save))
         if not saved.wait(PATIENCE_SECONDS):
             log.warning("state_of_former_session_not_awaited", session=key)
 

@@ -1,6 +1,6 @@
 """What became of a session's signals since its state was saved."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
@@ -11,62 +11,98 @@ from msgspec.structs import replace
 from models.execution import ExecutionReport
 from models.position import Position
 from models.signal import Signal
-from services.db_client import Database
+from services.db_client import Cursor, Database
 
+# What may not be in the position: what was decided since, what was on its way then, and what is now.
 SINCE = """
-    SELECT body, report FROM signals
-    WHERE session_key = %s AND (signal_id = ANY(%s) OR created_at > %s) ORDER BY number
+    SELECT signal_id, action, body, report, created_at FROM signals
+    WHERE session_key = %(key)s AND symbol = %(symbol)s AND (
+        %(moment)s::timestamptz IS NULL OR created_at > %(moment)s
+        OR signal_id = ANY(%(asked_for)s) OR status IN ('pending', 'sending'))
+    ORDER BY number
 """
 
 
 class PastSignal(Struct, frozen=True):
-    """A signal of a session and its answer, None while there is none."""
+    """A signal of a session and its answer, None while there is none.
+
+    One that is `counted` had its answer before the position was saved, which holds it.
+    """
 
     signal_id: str
     action: str
     quantity: float
     report: ExecutionReport | None = None
+    counted: bool = False
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether nobody knows what became of it."""
+        return self.report is not None and self.report.status == "unknown"
+
+
+class Past(Struct, frozen=True, kw_only=True):
+    """What is asked about: the signals of a session on a symbol that a saved position may not hold.
+
+    `open_signals` had no answer when it was saved, at `moment`; None asks for every signal there ever was.
+    """
+
+    session_key: str
+    symbol: str
+    open_signals: tuple[str, ...] = ()
+    moment: datetime | None = None
 
 
 class SignalHistory(Protocol):
-    """Knows which signals a session sent."""
+    """Knows which signals a session sent; `is_complete` tells whether all of them."""
 
-    def since(self, session_key: str, open_signals: Sequence[str], moment: datetime) -> list[PastSignal]:
-        """Return these signals and those decided after `moment`, as far as they are known, in order.
+    is_complete: bool
 
-        Raises StorageUnavailable.
-        """
+    def since(self, past: Past) -> list[PastSignal]:
+        """Return the signals asked about, as far as they are known, in order. Raises StorageUnavailable."""
 
 
 class UnansweredSignals:
     """The signals that are on their way in this process: all that is known without a database."""
 
+    is_complete = False
+
     def __init__(self, unfinished: Callable[[], Iterable[Signal]]) -> None:
         self._unfinished = unfinished
 
-    def since(self, session_key: str, open_signals: Sequence[str], moment: datetime) -> list[PastSignal]:
+    def since(self, past: Past) -> list[PastSignal]:
         """Return the session's signals on their way."""
-        del open_signals, moment  # whatever they are, nothing more is known
         return [
             PastSignal(signal.signal_id, signal.action, signal.quantity)
             for signal in self._unfinished()
-            if signal.session_key == session_key
+            if (signal.session_key, signal.symbol) == (past.session_key, past.symbol)
         ]
 
 
 class RecordedSignals:
     """The signals of the table `signals`, and those that are still to be written there."""
 
+    is_complete = True
+
     def __init__(self, database: Database, unfinished: Callable[[], Iterable[Signal]]) -> None:
         self._database = database
         self._unwritten = UnansweredSignals(unfinished)
 
-    def since(self, session_key: str, open_signals: Sequence[str], moment: datetime) -> list[PastSignal]:
+    def since(self, past: Past) -> list[PastSignal]:
         """Return the session's signals. Raises StorageUnavailable, ConfigError without table."""
-        waiting = self._unwritten.since(session_key, open_signals, moment)  # first: one may be written now
+        waiting = self._unwritten.since(past)  # first: one may be written now
+        asked_for = [*past.open_signals, *(each.signal_id for each in waiting)]
         with self._database.transaction() as cursor:
-            cursor.execute(SINCE, (session_key, list(open_signals), moment))
-            rows = [_past(*row) for row in cursor.fetchall()]
+            cursor.execute(
+                SINCE,
+                {
+                    "key": past.session_key,
+                    "symbol": past.symbol,
+                    "moment": past.moment,
+                    "asked_for": asked_for,
+                },
+            )
+            rows = list(_found(cursor, past))
         written = {each.signal_id for each in rows}
         return rows + [each for each in waiting if each.signal_id not in written]
 
@@ -74,11 +110,14 @@ class RecordedSignals:
 def carry_on(position: Position, signals: Iterable[PastSignal]) -> tuple[Position, set[str]]:
     """Return a saved position once these signals are counted, and which of them have no answer.
 
-    What the saved position expected is left behind: a signal that nobody knows of never comes.
+    What the saved position expected is left behind: a signal that nobody knows of never comes. What is
+    counted in it already is left alone.
     """
     position = replace(position, unanswered=0, ahead=0.0)
     waiting = []
     for each in signals:
+        if each.counted:
+            continue
         if each.report is None:
             waiting.append(each)
         else:
@@ -91,10 +130,13 @@ def carry_on(position: Position, signals: Iterable[PastSignal]) -> tuple[Positio
     return position, {each.signal_id for each in waiting}
 
 
-def _past(body: dict[str, object], report: dict[str, object] | None) -> PastSignal:
-    return PastSignal(
-        str(body["signalId"]),
-        str(body["action"]),
-        float(str(body["quantity"])),
-        None if report is None else msgspec.convert(report, ExecutionReport),
-    )
+def _found(cursor: Cursor, past: Past) -> Iterator[PastSignal]:
+    for signal_id, action, body, report, created_at in cursor.fetchall():
+        was_before = past.moment is not None and created_at <= past.moment
+        yield PastSignal(
+            signal_id,
+            action,
+            float(body["quantity"]),
+            None if report is None else msgspec.convert(report, ExecutionReport),
+            counted=was_before and signal_id not in past.open_signals,
+        )

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
+from models.execution import ExecutionReport
 from models.saved_state import SavedState
 from services.symbol_feed import SymbolFeed
 
@@ -14,13 +17,17 @@ NEVER_SAVED = "nothing was saved"
 class SessionMemory:
     """How a session began, and what of it was saved last.
 
-    `open_signals` are the ids of its signals that have no answer yet. `restored` tells whether `set_state`
-    was given a state; else `reason` says why not. `seen` holds the newest bar per timeframe that the state
-    had seen when it was saved. `saved` is what was handed in to be saved last; `feed` what its bars come
-    from, None before it is routed.
+    `open_signals` are the ids of its signals that have no answer yet, `unresolved` of those whose outcome is
+    unknown. The answer of those that are `counted` is in the restored position already: it was booked and
+    saved before a crash, and not yet written in the table. `restored` tells whether `set_state` was given a
+    state; else `reason` says why not. `seen` holds the newest bar per timeframe that the state had seen when
+    it was saved. `saved` is what was handed in to be saved last; `feed` what its bars come from, None before
+    it is routed.
     """
 
     open_signals: set[str] = field(default_factory=set)
+    unresolved: set[str] = field(default_factory=set)
+    counted: set[str] = field(default_factory=set)
     restored: bool = False
     reason: str | None = NEVER_SAVED
     seen: dict[str, datetime] = field(default_factory=dict)
@@ -29,6 +36,19 @@ class SessionMemory:
     is_warming_up: bool = False
     warm_up_bars: int = 0
     warm_up_signals: int = 0
+
+    def waits_for(self, signal_id: str) -> bool:
+        """Whether this very decision was made before and is not known to be over."""
+        return signal_id in self.open_signals or signal_id in self.unresolved
+
+    def answer(self, report: ExecutionReport) -> ExecutionReport | None:
+        """Take the answer to a signal; return it as it is to be told, or None where nobody waits for it."""
+        if report.signal_id not in self.open_signals:
+            return None
+        self.open_signals.discard(report.signal_id)
+        if report.status == "unknown":
+            self.unresolved.add(report.signal_id)
+        return replace(report, told_before=True) if report.signal_id in self.counted else report
 
     def describe(self) -> dict[str, Any]:
         """Return what /sessions shows, in the names of the wire."""

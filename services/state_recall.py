@@ -51,7 +51,13 @@ def rebuild(
     """
     strategy, saved = build(), known.saved
     position, waiting = carry_on(saved.position if saved else Position(), known.signals)
-    memory = SessionMemory(open_signals=waiting, reason=known.reason, saved=saved)
+    memory = SessionMemory(
+        open_signals=waiting,
+        unresolved={each.signal_id for each in known.signals if each.is_unresolved},
+        counted={each.signal_id for each in known.signals if each.counted},
+        reason=known.reason,
+        saved=saved,
+    )
     if saved is not None and saved.state is not None:
         memory.reason = refusal(saved, identity, type(strategy))
         if memory.reason is None:

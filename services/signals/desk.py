@@ -113,19 +113,25 @@ class SignalDesk:
 
     def _ended(self, entry: OutboxEntry, outcome: Outcome) -> None:
         signal, report = entry.signal, outcome.report
+        if report.told_before:
+            log.info("signal_decided_again", session=signal.session_key, signal_id=signal.signal_id)
+        else:
+            self._measure(entry, outcome)
+        self._sessions.report(signal.session_key, report)
+        if outcome.halt_session:
+            self._sessions.halt_session(signal.session_key, f"signal {signal.signal_id}: {report.reason}")
+        if outcome.stop_session:
+            self._sessions.stop_session(signal.session_key)
+
+    def _measure(self, entry: OutboxEntry, outcome: Outcome) -> None:
         self._metrics.count(outcome.status)
         if outcome.status in {SignalStatus.EXECUTED, SignalStatus.REJECTED}:
             self._metrics.answered(time.monotonic() - entry.received_at)
         if outcome.status is not SignalStatus.EXECUTED:
             log.warning(
                 "signal_not_executed",
-                session=signal.session_key,
-                signal_id=signal.signal_id,
+                session=entry.signal.session_key,
+                signal_id=entry.signal.signal_id,
                 status=outcome.status.value,
-                reason=report.reason,
+                reason=outcome.report.reason,
             )
-        self._sessions.report(signal.session_key, report)
-        if outcome.halt_session:
-            self._sessions.halt_session(signal.session_key, f"signal {signal.signal_id}: {report.reason}")
-        if outcome.stop_session:
-            self._sessions.stop_session(signal.session_key)

@@ -172,7 +172,7 @@ class MemoryOutbox:
         with self._lock:
             self._sending.discard(entry.signal.signal_id)
             self._open.pop(entry.signal.signal_id, None)
-            self._ended[outcome.status] += 1
+            self._ended[outcome.status] += not outcome.report.told_before
 
     @property
     def pending(self) -> int:

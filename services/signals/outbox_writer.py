@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from models.errors import ConfigError, Refused, StorageConflict, StorageUnavailable
 from services.signals.marks import Marks
 from services.signals.outbox import DUPLICATE_SIGNAL, SESSION_HALTED, MemoryOutbox, OutboxEntry
-from services.signals.outcome import failed
+from services.signals.outcome import Outcome, failed
 from services.signals.recorded import Recorded
 from services.signals.signal_rows import FoundRow, Mark
 from services.signals.signal_table import SignalTable
@@ -140,14 +140,15 @@ class OutboxWriter:
         return [entry for entry in settled if entry is not None]
 
     def _settle(self, entry: OutboxEntry, row: FoundRow) -> OutboxEntry | None:
+        is_ours = row.created_at == entry.created_at  # written, and we were not told so
         outcome = row.outcome(time.monotonic())
         if outcome is not None:
-            return replace(entry, settled=outcome)
+            return replace(entry, settled=outcome if is_ours else _told_before(outcome))
         if row.worker != self._table.worker:
             return _refused(entry, DUPLICATE_SIGNAL)
         if row.signal_id in self._recorded:
             return None  # on its way already: its end will be told
-        return entry if row.created_at == entry.created_at else self._restore(row)
+        return entry if is_ours else self._restore(row)
 
     def _write_marks(self) -> None:
         while marks := self._marks.take(MOST_ROWS):
@@ -213,6 +214,11 @@ class OutboxWriter:
 
     def _touched(self) -> None:
         self._touches_at = time.monotonic() + WARM_SECONDS
+
+
+def _told_before(outcome: Outcome) -> Outcome:
+    """Return an outcome as it is told to a session that made the same decision again."""
+    return replace(outcome, report=replace(outcome.report, told_before=True))
 
 
 def _refused(entry: OutboxEntry, reason: str) -> OutboxEntry:

@@ -6,10 +6,13 @@ from decimal import Decimal
 
 import psycopg2
 import pytest
+from msgspec.structs import replace
 
 from models.signal import SignalStatus
-from services.db_client import migrate
+from services.db_client import Database, migrate
+from services.signals.marks import Marks
 from services.signals.outcome import failed
+from services.signals.signal_table import SignalTable
 from services.signals.wire import encode
 from tests.integration.durable_outbox import (
     Crashable,
@@ -204,11 +207,31 @@ def test_a_decision_that_was_made_before_is_told_its_end_and_not_sent_again(
         [again] = after.taken(1)
         assert again.settled is not None
         assert again.settled.status.value == status
-        assert again.settled.report == outcome.report
+        assert again.settled.report == replace(outcome.report, told_before=True)
         assert again.settled.halt_session == (status == "unknown")
         after.outbox.finish(again, again.settled)
         assert after.outbox.pending == 0
+        assert not after.outbox.counts().get(SignalStatus(status))  # it was counted the first time
     assert statuses(database_url) == [status]
+
+
+def test_an_end_that_another_worker_found_for_an_unconfirmed_row_is_told_for_the_first_time(
+    database_url: str,
+) -> None:
+    made = Crashable(database_url)
+    made.put(make_signal())
+    [entry] = made.outbox.unfinished()
+    other = SignalTable(Database(database_url, size=1))  # as if we had written it and it had been adopted
+    other.record([entry])
+    marks = Marks()
+    marks.finish(entry, filled(entry.signal))
+    other.mark(marks.take(1))
+    other.close()
+    made.outbox.start()
+    [settled] = made.taken(1)
+    made.stop()
+    assert settled.settled is not None
+    assert (settled.settled.report.status, settled.settled.report.told_before) == ("filled", False)
 
 
 def test_a_decision_that_is_on_its_way_already_is_not_given_twice(database_url: str) -> None:

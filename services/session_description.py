@@ -1,0 +1,31 @@
+"""What is shown of sessions, at /sessions and in the registry, in the names of the wire."""
+
+from typing import Any
+
+from models.position import Position
+from models.session import SessionIdentity, SessionState
+
+
+def describe_identity(identity: SessionIdentity, state: SessionState, reason: str | None) -> dict[str, Any]:
+    """Return what is known of every session, with or without a strategy."""
+    return {
+        "key": identity.key,
+        "symbol": identity.symbol,
+        "type": identity.asset_type,
+        "strategyId": identity.strategy_id,
+        "sessionId": identity.session_id,
+        "state": state.value,
+        "reason": reason,
+        "startedAt": identity.started_at.isoformat(),
+    }
+
+
+def describe_position(given: object) -> dict[str, float]:
+    """Return a strategy's position; nothing held where its author has overwritten it."""
+    position = given if isinstance(given, Position) else Position()
+    return {
+        "quantity": position.quantity,
+        "averagePrice": position.average_price,
+        "expected": position.expected,
+        "realisedPnl": position.realised_pnl,
+    }
