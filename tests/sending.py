@@ -1,4 +1,4 @@
-"""An outbox and a courier before a gateway stub, and what became of each signal, in the order it was told."""
+"""An outbox and a courier before a gateway or an OMS, and what became of each signal, in the order told."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from services.signals.courier import Courier, CourierOptions
 from services.signals.gateway_client import GatewayClient, GatewayOptions
 from services.signals.outbox import MemoryOutbox, OutboxEntry
 from services.signals.outcome import Outcome
-from services.signals.route import GatewayRoute
+from services.signals.route import GatewayRoute, Route
 from tests.sample_signals import make_signal
 
 PATIENCE = 20.0
@@ -20,22 +20,21 @@ QUICK = {"first_retry": 0.02, "longest_retry": 0.1, "blocked_probes": (0.05, 0.2
 
 
 class Sending:
-    """Signals on their way to the gateway at `url`."""
+    """Signals on their way by a route."""
 
     def __init__(  # noqa: PLR0913 — each with a default that most tests take
         self,
-        url: str,
+        route: Route,
         *,
         ttl: float = 15.0,
-        timeout: float = 5.0,
         idempotent: bool = False,
         threads: int = 4,
         capacity: int = 10_000,
+        attempts: int | None = None,
     ) -> None:
         self.outbox = MemoryOutbox(capacity, ttl)
-        self.client = GatewayClient(GatewayOptions(url, timeout=timeout))
-        options = CourierOptions(threads=threads, idempotent=idempotent, **QUICK)  # type: ignore[arg-type]  # by name
-        self.route = GatewayRoute(self.client)
+        options = CourierOptions(threads=threads, idempotent=idempotent, attempts=attempts, **QUICK)  # type: ignore[arg-type]  # by name
+        self.route = route
         self.courier = Courier(self.outbox, self.route, options, self._ended)
         self.told: list[tuple[Signal, Outcome]] = []
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
@@ -70,12 +69,20 @@ class Sending:
 
 
 @contextmanager
-def sending(url: str, **options: float) -> Iterator[Sending]:
-    """Run a courier for a block."""
-    desk = Sending(url, **options)  # type: ignore[arg-type]  # by name
+def sending(url: str, *, timeout: float = 5.0, **options: float) -> Iterator[Sending]:
+    """Run a courier for a block, to the gateway at `url`."""
+    with sending_by(GatewayRoute(GatewayClient(GatewayOptions(url, timeout=timeout))), **options) as desk:
+        yield desk
+
+
+@contextmanager
+def sending_by(route: Route, **options: float) -> Iterator[Sending]:
+    """Run a courier for a block, by a route."""
+    desk = Sending(route, **options)  # type: ignore[arg-type]  # by name
+    route.start()
     desk.courier.start()
     try:
         yield desk
     finally:
         desk.courier.stop(time.monotonic() + PATIENCE)
-        desk.client.close()
+        desk.route.close()
