@@ -80,14 +80,15 @@ class PositionMonitor:
             closes={feed.symbol: feed.recent_closes() for feed in feeds},
         )
 
-    def priced_at(self, symbol: str) -> float | None:
-        """When a price of this symbol came last, in monotonic seconds."""
-        feed = self._feeds.get(symbol)
-        return None if feed is None else feed.priced_at
+    def value(self, execution: Execution) -> Valuation:
+        """Value an execution at the prices of this moment. From any thread."""
+        feeds = [self._feeds.get(symbol) for symbol in execution.ledger.holdings]
+        prices = {feed.symbol: price for feed in feeds if feed is not None and (price := feed.price)}
+        return valued(execution.ledger, prices)
 
     def snapshot(self, execution: Execution, now: datetime) -> Snapshot:
         """Value an execution at the prices of this moment, its day brought forward."""
-        value = valued(execution.ledger, self.market(execution.config.symbols, now).prices)
+        value = self.value(execution)
         changed, day = on_day(execution, now, value.equity)
         return Snapshot(execution=changed, value=value, day=day, at=now)
 

@@ -1,6 +1,7 @@
 """Every order of an execution goes past the risk desk before it is written down."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Protocol
 
 import structlog
@@ -37,7 +38,7 @@ class RiskGate(Protocol):
     def resume(self, account: str) -> None:
         """Lift the halt of an account."""
 
-    def stopped_out(self, account: str, order: Order, entry: object) -> None:
+    def stopped_out(self, account: str, order: Order, entry: Decimal) -> None:
         """Tell that an order closes a position that has met its stop loss."""
 
 

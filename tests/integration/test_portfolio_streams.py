@@ -1,0 +1,106 @@
+"""Approvals from a stream into the table, and what is told about executions back to the streams."""
+
+import json
+from threading import Event
+
+import pytest
+import redis
+
+from services.db_client import Database
+from services.embedded import EmbeddedValkey
+from services.intake.redis_publisher import RedisPublisher
+from services.portfolio.event_publisher import EventPublisher
+from services.portfolio.events import refused
+from services.portfolio.execution_table import write_events
+from tests.integration.portfolio_stage import AT, events, execution, table, take_approval
+from tests.sample_approvals import approval_message
+from tests.support import eventually
+
+
+def encoded(message: object) -> bytes:
+    return json.dumps(message).encode()
+
+
+def test_an_approval_is_a_row_and_the_same_one_again_is_the_same_row(database_url: str) -> None:
+    message = encoded(approval_message())
+    outcomes, dead = take_approval(database_url, message, message)
+    again, _ = take_approval(database_url, message)
+    assert (outcomes, again, dead) == (["started", "duplicate"], ["duplicate"], [])
+    row = execution(database_url)
+    assert row["status"] == "active"
+    assert row["config"] == approval_message()["config"]
+
+
+def test_a_later_approval_of_the_same_strategy_is_another_execution(database_url: str) -> None:
+    later = {**approval_message(), "timestamp": "2026-01-29T10:00:00Z"}
+    take_approval(database_url, encoded(approval_message()), encoded(later))
+    assert len(table(database_url, "strategy_executions")) == 2
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"{", "not_json"),
+        (encoded(approval_message(allocation={"AAPL": 0.9, "MSFT": 0.9})), "invalid_approval"),
+        (encoded(approval_message(name="a\x00b")), "not_recorded"),
+    ],
+)
+def test_what_is_refused_is_told_with_its_reason_and_kept_in_the_dead_letters(
+    database_url: str, payload: bytes, reason: str
+) -> None:
+    outcomes, dead = take_approval(database_url, payload)
+    assert outcomes == ["refused"]
+    assert dead == [("strategy.approved", reason, payload)]
+    assert table(database_url, "strategy_executions") == []
+    [told] = events(database_url)
+    assert told["reason"] == reason
+    assert told["problems"]
+    original = told["original_message"]
+    assert original == (json.loads(payload) if reason != "not_json" else "{")
+
+
+def told(number: int) -> bytes:
+    return str(number).encode()
+
+
+def write(url: str, *numbers: int) -> None:
+    database = Database(url)
+    with database.transaction() as cursor:
+        write_events(cursor, [refused(str(each), "wrong", ["wrong"], told(each), AT) for each in numbers])
+    database.close()
+
+
+def published(url: str) -> list[int]:
+    with redis.Redis.from_url(url) as client:
+        return [
+            json.loads(fields[b"data"])["original_message"] for _, fields in client.xrange("strategy.errors")
+        ]
+
+
+def test_events_are_published_in_their_order_and_marked(database_url: str, redis_url: str) -> None:
+    write(database_url, *range(500))
+    stop, database = Event(), Database(database_url)
+    publisher = EventPublisher(database, RedisPublisher(redis_url, stop))
+    publisher.start()
+    eventually(lambda: publisher.published == 500)
+    write(database_url, 500)
+    publisher.wake()
+    eventually(lambda: publisher.published == 501)
+    assert publisher.stop(10)
+    database.close()
+    assert published(redis_url) == list(range(501))
+    assert all(row["published_at"] for row in table(database_url, "execution_events"))
+
+
+def test_events_wait_for_a_broker_that_is_away(database_url: str, own_valkey: EmbeddedValkey) -> None:
+    own_valkey.kill()
+    stop, database = Event(), Database(database_url)
+    publisher = EventPublisher(database, RedisPublisher(own_valkey.url, stop))
+    publisher.start()
+    write(database_url, 1, 2)
+    publisher.wake()
+    own_valkey.restart()
+    eventually(lambda: publisher.published == 2, 30)
+    assert publisher.stop(10)
+    database.close()
+    assert published(own_valkey.url) == [1, 2]
