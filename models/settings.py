@@ -196,6 +196,8 @@ class Settings(BaseModel):
     rebalance_seconds: Seconds = Field(300.0, description="between rebalancings")
     rebalance_drift: Share = Field(0.05, description="distance from the allocation that is acted on")
     position_check_seconds: Seconds = Field(60.0, description="between checks of positions")
+    price_wait_seconds: Seconds = Field(60.0, description="for a first price of each symbol; then error")
+    shutdown_close_positions: bool = Field(default=False, description="a stop closes positions first")
 
     # Streams of messages
     intake_transport: Literal["redis", "kafka"] = Field(
