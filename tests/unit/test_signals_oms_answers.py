@@ -16,7 +16,12 @@ ASKED = 10
 
 
 def answer(status: int, quantity: int = 0, price: float = 0.0, **more: Any) -> OrderResponse:
-    fields = {"order_id": "o-1", "request_id": "s-1", "status": status, "filled_quantity": quantity}
+    fields: dict[str, Any] = {
+        "order_id": "o-1",
+        "request_id": "s-1",
+        "status": status,
+        "filled_quantity": quantity,
+    }
     return OrderResponse(**fields, filled_price=price, **more)
 
 
