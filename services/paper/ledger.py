@@ -10,6 +10,7 @@ from psycopg2.extras import Json
 from services.db_client import Cursor, Database
 from services.paper.booking import Fill, Holding, Order, Shortfall, Terms, decide
 from services.paper.decoding import Request
+from services.paper.executions import OpenExecution, open_execution
 
 _LOCK_ACCOUNT = """
     SELECT status, user_id, virtual_balance
@@ -81,7 +82,7 @@ class Ledger:
         with self._database.transaction() as cursor:
             if not _claim(cursor, request):
                 return _repeat(cursor, request)
-            account = _running_account(cursor, order.session_id)
+            account = _running_account(cursor, order)
             answer = account if isinstance(account, Answer) else self._book(cursor, order, account)
             cursor.execute(
                 "UPDATE paper_receipts SET status_code = %s, reply = %s WHERE signal_id = %s",
@@ -141,15 +142,29 @@ def _repeat(cursor: Cursor, request: Request) -> Answer:
     return Answer(status_code, reply, replayed=True)
 
 
-def _running_account(cursor: Cursor, session_id: str) -> _Account | Answer:
-    """Lock a running session against being stopped meanwhile, and its user; or say why there is none."""
+def _running_account(cursor: Cursor, order: Order) -> _Account | Answer:
+    """Lock a running session against being stopped meanwhile, and its user; or say why there is none.
+
+    The id may be that of an execution, which trades several symbols.
+    """
+    session_id = order.session_id
     cursor.execute(_LOCK_ACCOUNT, (session_id,))
     row = cursor.fetchone()
-    if row is None:
-        return _refused(404, "unknown_session", f"there is no session {session_id}")
-    status, user_id, balance = row
-    if status != "RUNNING":
-        return _refused(404, "session_not_running", f"session {session_id} is {status}")
+    if row is None or row[0] != "RUNNING":
+        if (execution := open_execution(cursor, session_id)) is not None:
+            return _execution_account(cursor, order, execution)
+        if row is None:
+            return _refused(404, "unknown_session", f"there is no session {session_id}")
+        return _refused(404, "session_not_running", f"session {session_id} is {row[0]}")
+    return _Account(row[1], row[2])
+
+
+def _execution_account(cursor: Cursor, order: Order, execution: OpenExecution) -> _Account | Answer:
+    if order.symbol not in execution.symbols:
+        message = f"execution {order.session_id} trades {', '.join(execution.symbols)}, not {order.symbol}"
+        return _refused(400, "symbol_mismatch", message)
+    cursor.execute(_LOCK_ACCOUNT, (order.session_id,))
+    [(_, user_id, balance)] = cursor.fetchall()
     return _Account(user_id, balance)
 
 
