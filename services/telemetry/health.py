@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -97,3 +97,14 @@ class WorkerView(Protocol):
 
     def resume(self, key: str) -> bool:
         """Have a session that was halted or quarantined run again; false when there is none with this key."""
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Every portfolio execution that has not ended, as values that JSON can hold."""
+
+    def command_execution(
+        self, execution_id: str, command: Literal["stop", "pause", "resume"]
+    ) -> bool | None:
+        """Have an execution stopped, paused or resumed.
+
+        None where there is none with this id, false where it is in no state for that.
+        """

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import FastAPI, Header, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from services.telemetry.execution_routes import execution_routes
 from services.telemetry.health import WorkerView
 
 Scope = MutableMapping[str, Any]
@@ -71,6 +72,7 @@ def _worker_routes(view: WorkerView) -> FastAPI:
             return _json({"error": "nothing_to_resume", "message": message}, 404)
         return _json({"status": "resuming", "key": key}, 202)
 
+    application.include_router(execution_routes(view))
     return application
 
 

@@ -26,6 +26,8 @@ class SomeWorker:
     missing: dict[str, str] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     broken: bool = False
+    statuses: dict[str, str] = field(default_factory=dict)
+    commanded: list[tuple[str, str]] = field(default_factory=list)
 
     def health(self) -> Health:
         if self.broken:
@@ -43,6 +45,16 @@ class SomeWorker:
 
     def resume(self, key: str) -> bool:
         return key in {row.get("key") for row in self.rows}
+
+    def executions(self) -> list[dict[str, Any]]:
+        return [{"execution_id": key, "status": status} for key, status in self.statuses.items()]
+
+    def command_execution(self, execution_id: str, command: str) -> bool | None:
+        status = self.statuses.get(execution_id)
+        if status is None:
+            return None
+        self.commanded.append((execution_id, command))
+        return (command, status) != ("resume", "active")
 
 
 @dataclass(frozen=True)
