@@ -138,7 +138,10 @@ class Session:
             if tenure.retired:
                 raise Retired from None
             turn.session = None  # before any call: what comes now must not be interrupted
-            self.failed(error)
+            try:
+                self.failed(error)
+            except StrategyTimedOut as late:  # it was on its way when C code raised by itself
+                self.failed(late.with_traceback(error.__traceback__))
         if tenure.retired:
             raise Retired
         turn.session = None
@@ -259,7 +262,10 @@ def deliver_bar(sessions: Iterator[Session], bar: Bar, turn: Turn) -> None:
             if tenure.retired:
                 raise Retired from None
             turn.session = None  # before any call: what comes now must not be interrupted
-            session.failed(error)
+            try:
+                session.failed(error)
+            except StrategyTimedOut as late:  # it was on its way when C code raised by itself
+                session.failed(late.with_traceback(error.__traceback__))
         else:
             if tenure.retired:
                 raise Retired
@@ -279,7 +285,10 @@ def deliver_trade(sessions: Iterator[Session], trade: Trade, turn: Turn) -> None
             if tenure.retired:
                 raise Retired from None
             turn.session = None  # before any call: what comes now must not be interrupted
-            session.failed(error)
+            try:
+                session.failed(error)
+            except StrategyTimedOut as late:  # it was on its way when C code raised by itself
+                session.failed(late.with_traceback(error.__traceback__))
         else:
             if tenure.retired:
                 raise Retired

@@ -1,10 +1,13 @@
 """A session: identity of signals, books of answers, containment of errors."""
 
+import ctypes
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from models.errors import StrategyTimedOut
 from models.execution import ExecutionReport
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
@@ -46,6 +49,9 @@ class Scripted(BaseStrategy):
         step = self.script.pop(0) if self.script else 0
         if isinstance(step, BaseException):
             raise step
+        if callable(step):
+            step()
+            return
         for _ in range(step):
             self.send_signal("BUY", price, 2)
 
@@ -197,6 +203,33 @@ def test_whatever_a_strategy_raises_stays_with_it(error: BaseException) -> None:
     assert other.session.bars == 1
     assert world.session.state is SessionState.RUNNING
     assert world.errors == ["scripted"]
+
+
+def interrupted_in_c() -> None:
+    """Be interrupted inside a function in C that raises by itself: the interruption is still to come then."""
+    interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    thread, error = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(StrategyTimedOut)
+    b"".join(map(interrupt, [thread], [error]))  # what it returns are no bytes: TypeError
+
+
+@pytest.mark.parametrize("kind", ["bar", "trade", "report"])
+def test_an_interruption_that_comes_after_an_error_is_still_that_of_its_session(kind: str) -> None:
+    world, other = World(), World(session_id="s2")
+    if kind == "report":
+        world.strategy.script = [1, interrupted_in_c]
+        world.bar(0)
+        world.session.handle(executed(world.signals[0]))
+    else:
+        world.strategy.script = [interrupted_in_c]
+        both = iter((world.session, other.session))
+        if kind == "bar":
+            deliver_bar(both, bar(0), world.turn)
+        else:
+            deliver_trade(both, Trade("AAPL", 100.0, 5.0, NOON), world.turn)
+        assert other.session.bars + other.session.trades == 1
+    assert world.session.state is SessionState.QUARANTINED
+    assert "in interrupted_in_c" in (world.session.reason or "")
+    assert world.turn.session is None
 
 
 def test_too_many_errors_in_a_row_end_a_session_with_the_last_reason() -> None:
