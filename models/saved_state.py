@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from models.lease import UNLEASED
 from models.position import Position
 
 
@@ -26,6 +27,7 @@ class SavedState(Struct, frozen=True, kw_only=True):
     position: Position
     open_signals: tuple[str, ...]
     saved_at: datetime
+    fence: int = UNLEASED
 
     def says_the_same(self, other: "SavedState | None") -> bool:
         """Whether nothing changed that a restart would miss.
@@ -38,4 +40,5 @@ class SavedState(Struct, frozen=True, kw_only=True):
             and self.position == other.position
             and self.open_signals == other.open_signals
             and self.source_hash == other.source_hash
+            and self.fence == other.fence
         )

@@ -15,7 +15,7 @@ class SessionState(StrEnum):
     PENDING waits for a source that cannot be reached; STARTING runs `on_start`; RUNNING is told of market
     data; STOPPING waits for `on_stop`. ERROR was given up after errors; HALTED waits for a person because the
     outcome of an order is unknown, QUARANTINED because a call did not return in time. The three keep their
-    reason.
+    reason. STANDBY is run by another worker, and is taken over when that one is no more.
     """
 
     PENDING = "PENDING"
@@ -26,6 +26,7 @@ class SessionState(StrEnum):
     ERROR = "ERROR"
     HALTED = "HALTED"
     QUARANTINED = "QUARANTINED"
+    STANDBY = "STANDBY"
 
 
 class SessionIdentity(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ def capture(session: "Session", state: str | None, last_bars: dict[str, datetime
         position=session.strategy.position,
         open_signals=tuple(sorted(session.memory.open_signals | session.memory.unresolved)),
         saved_at=now,
+        fence=session.memory.fence,
     )
 
 

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from models.errors import ConfigError, StorageConflict, StorageUnavailable, StrategyTimedOut
 from models.execution import ExecutionReport
+from models.saved_state import SavedState
 from models.session import SessionIdentity, SessionState
 from services.session import Session
+from services.signals.fence import Fence, Unfenced
 from services.state_capture import capture, encode_state
 from services.state_history import Past, PastSignal, SignalHistory
 from services.state_keeper import StateKeeper
@@ -35,11 +37,16 @@ class StateDesk:
     """
 
     def __init__(
-        self, keeper: StateKeeper, history: SignalHistory, post: Callable[[Session, Letter], None]
+        self,
+        keeper: StateKeeper,
+        history: SignalHistory,
+        post: Callable[[Session, Letter], None],
+        fence: Fence | None = None,
     ) -> None:
         self._keeper = keeper
         self._history = history
         self._post = post
+        self._fence = fence or Unfenced()
         self._rota = Rota()
         self._present: dict[str, Session] = {}
         self._leaving: dict[str, Session] = {}
@@ -66,6 +73,7 @@ class StateDesk:
         that is not `known` to have run starts fresh then.
         """
         self._dismiss(identity.key)
+        fence = self._fence.number(identity.key)
         saved, reason = None, NEVER_SAVED
         try:
             saved = self._keeper.load(identity.key)
@@ -74,11 +82,14 @@ class StateDesk:
         except StorageUnavailable as error:
             if known or self._history.is_complete:
                 raise
-            return Recollection(reason=str(error))
+            return Recollection(reason=str(error), fence=fence)
+        if saved is not None:
+            fence = max(fence, saved.fence)
+            saved = self._take_over(saved, fence)
         if saved is not None and saved.symbol != identity.symbol:
             reason = f"what was saved under this key is of {saved.symbol}"
             saved = None
-        asked = Past(session_key=identity.key, symbol=identity.symbol)
+        asked = Past(session_key=identity.key, symbol=identity.symbol, fence=fence)
         if saved is not None:
             asked = replace(asked, open_signals=saved.open_signals, moment=saved.saved_at)
         try:
@@ -93,7 +104,7 @@ class StateDesk:
             for each in reports
             if each.signal_id in asked.open_signals and each.signal_id not in found
         ]
-        return Recollection(saved, tuple(signals), reason)
+        return Recollection(saved, tuple(signals), reason, fence)
 
     def enter(self, session: Session) -> None:
         """Save this session from now on, and tell it what was answered before it was there."""
@@ -131,6 +142,8 @@ class StateDesk:
         A session that ended by itself is not asked for its state: the last one stays, its position does not.
         Raises StrategyTimedOut; whatever else `get_state` does wrong is counted and logged.
         """
+        if session.state is SessionState.STANDBY:
+            return
         memory = session.memory
         state, last_bars = (memory.saved.state, memory.saved.last_bars) if memory.saved else (None, {})
         if session.reason is None:
@@ -147,6 +160,27 @@ class StateDesk:
         if not captured.says_the_same(memory.saved):
             memory.saved = captured
             self._keeper.hand_in(captured)
+
+    def forsake(self, session: Session) -> None:
+        """Save nothing more of a session that another worker has taken over."""
+        key = session.identity.key
+        with self._lock:
+            for held in (self._present, self._leaving):
+                if held.get(key) is session:
+                    del held[key]
+        self._keeper.forget(key)
+
+    def keys(self) -> set[str]:
+        """Return the keys of the sessions that are there, or left and have no answer to a signal yet."""
+        with self._lock:
+            return {*self._present, *self._leaving}
+
+    def _take_over(self, saved: SavedState, fence: int) -> SavedState:
+        """Have a state saved under the number of now, so that a former holder can save nothing any more."""
+        if saved.fence < fence:
+            saved = replace(saved, fence=fence)
+            self._keeper.hand_in(saved)
+        return saved
 
     def _save_last(self, session: Session) -> None:
         self.save(session)

@@ -9,9 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from models.execution import ExecutionReport
+from models.lease import UNLEASED
 from models.position import Position
 from models.signal import Signal
 from services.db_client import Cursor, Database
+from services.signals.signal_table import FREE
 
 # What may not be in the position: what was decided since, what was on its way then, and what is now.
 SINCE = """
@@ -45,12 +47,14 @@ class Past(Struct, frozen=True, kw_only=True):
     """What is asked about: the signals of a session on a symbol that a saved position may not hold.
 
     `open_signals` had no answer when it was saved, at `moment`; None asks for every signal there ever was.
+    `fence` is the number under which the session is held now.
     """
 
     session_key: str
     symbol: str
     open_signals: tuple[str, ...] = ()
     moment: datetime | None = None
+    fence: int = UNLEASED
 
 
 class SignalHistory(Protocol):
@@ -80,19 +84,34 @@ class UnansweredSignals:
 
 
 class RecordedSignals:
-    """The signals of the table `signals`, and those that are still to be written there."""
+    """The signals of the table `signals`, and those that are still to be written there.
+
+    `freed` is called when there were signals that another worker was to deliver.
+    """
 
     is_complete = True
 
-    def __init__(self, database: Database, unfinished: Callable[[], Iterable[Signal]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        unfinished: Callable[[], Iterable[Signal]],
+        freed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._unwritten = UnansweredSignals(unfinished)
+        self._freed = freed
 
     def since(self, past: Past) -> list[PastSignal]:
-        """Return the session's signals. Raises StorageUnavailable, ConfigError without table."""
+        """Return the session's signals, each to be delivered under the number of now from here on.
+
+        So what they are found to be stays true until this worker says otherwise. Raises StorageUnavailable,
+        ConfigError without table.
+        """
         waiting = self._unwritten.since(past)  # first: one may be written now
         asked_for = [*past.open_signals, *(each.signal_id for each in waiting)]
         with self._database.transaction() as cursor:
+            cursor.execute(FREE, {"session_key": past.session_key, "fence": past.fence})
+            was_freed = cursor.rowcount > 0
             cursor.execute(
                 SINCE,
                 {
@@ -103,6 +122,8 @@ class RecordedSignals:
                 },
             )
             rows = list(_found(cursor, past))
+        if was_freed:
+            self._freed()
         written = {each.signal_id for each in rows}
         return rows + [each for each in waiting if each.signal_id not in written]
 

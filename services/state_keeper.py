@@ -7,6 +7,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event, Thread
 
 import structlog
@@ -67,6 +68,14 @@ class StateKeeper:
         """Have a state written soon. Never waits; safe from every thread."""
         self._handed_in.append(state)
 
+    def forget(self, session_key: str) -> None:
+        """Write nothing of a session that was handed in before: another worker has taken it over."""
+        self._waiting.pop(session_key, None)
+        for state in self._handed_in.copy():
+            if state.session_key == session_key:
+                with suppress(ValueError):  # it is being written
+                    self._handed_in.remove(state)
+
     def load(self, session_key: str) -> SavedState | None:
         """Return the newest state of a session, written or not.
 
@@ -118,7 +127,7 @@ class StateKeeper:
                 )
                 return False
             for state in batch:
-                del self._waiting[state.session_key]
+                self._waiting.pop(state.session_key, None)
         self.reason = None
         return True
 

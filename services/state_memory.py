@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from models.execution import ExecutionReport
+from models.lease import UNLEASED
 from models.saved_state import SavedState
 from services.symbol_feed import SymbolFeed
 
@@ -21,8 +22,8 @@ class SessionMemory:
     unknown. The answer of those that are `counted` is in the restored position already: it was booked and
     saved before a crash, and not yet written in the table. `restored` tells whether `set_state` was given a
     state; else `reason` says why not. `seen` holds the newest bar per timeframe that the state had seen when
-    it was saved. `saved` is what was handed in to be saved last; `feed` what its bars come from, None before
-    it is routed.
+    it was saved. `saved` is what was handed in to be saved last, `fence` the number of the lease that it is
+    saved under; `feed` what its bars come from, None before it is routed.
     """
 
     open_signals: set[str] = field(default_factory=set)
@@ -32,6 +33,7 @@ class SessionMemory:
     reason: str | None = NEVER_SAVED
     seen: dict[str, datetime] = field(default_factory=dict)
     saved: SavedState | None = None
+    fence: int = UNLEASED
     feed: SymbolFeed | None = None
     is_warming_up: bool = False
     warm_up_bars: int = 0

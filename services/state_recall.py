@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from models.errors import StrategyTimedOut
+from models.lease import UNLEASED
 from models.position import Position
 from models.saved_state import SavedState
 from models.session import SessionIdentity
@@ -20,11 +21,15 @@ log = structlog.get_logger(__name__)
 
 
 class Recollection(Struct, frozen=True):
-    """What is known of a session's past; `reason` says why there is no saved state."""
+    """What is known of a session's past; `reason` says why there is no saved state.
+
+    `fence` is the number of the lease under which it goes on.
+    """
 
     saved: SavedState | None = None
     signals: tuple[PastSignal, ...] = ()
     reason: str = NEVER_SAVED
+    fence: int = UNLEASED
 
 
 def refusal(saved: SavedState, identity: SessionIdentity, strategy_class: type[BaseStrategy]) -> str | None:
@@ -57,6 +62,7 @@ def rebuild(
         counted={each.signal_id for each in known.signals if each.counted},
         reason=known.reason,
         saved=saved,
+        fence=known.fence,
     )
     if saved is not None and saved.state is not None:
         memory.reason = refusal(saved, identity, type(strategy))

@@ -1,6 +1,7 @@
 """Where the states of sessions are kept: in PostgreSQL, or in Redis where there is none.
 
-Both keep the newest state of each session, by `saved_at`: an older one that arrives late changes nothing.
+Both keep the newest state of each session, by the fencing number of its lease and then by `saved_at`: an
+older one that arrives late changes nothing.
 """
 
 import json
@@ -19,27 +20,31 @@ STATES = "strategy_worker:states"
 
 LOAD = """
     SELECT session_key, symbol, strategy_id, class_name, source_hash, state::text, last_bars, position,
-           open_signals, saved_at
+           open_signals, saved_at, fence
     FROM strategy_states WHERE session_key = %s
 """
 SAVE = """
     INSERT INTO strategy_states AS held (session_key, symbol, strategy_id, class_name, source_hash, state,
-                                         last_bars, position, open_signals, saved_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                                         last_bars, position, open_signals, saved_at, fence)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (session_key) DO UPDATE
     SET symbol = excluded.symbol, strategy_id = excluded.strategy_id, class_name = excluded.class_name,
         source_hash = excluded.source_hash, state = excluded.state, last_bars = excluded.last_bars,
-        position = excluded.position, open_signals = excluded.open_signals, saved_at = excluded.saved_at
-    WHERE held.saved_at <= excluded.saved_at
+        position = excluded.position, open_signals = excluded.open_signals, saved_at = excluded.saved_at,
+        fence = excluded.fence
+    WHERE (held.fence, held.saved_at) <= (excluded.fence, excluded.saved_at)
 """
 # Times are compared as text: all are written with the same width, in UTC.
 SAVE_IN_REDIS = """
-    for index = 1, #ARGV, 3 do
+    for index = 1, #ARGV, 4 do
         local held = redis.call('HGET', KEYS[1], ARGV[index])
         local readable, entry = pcall(cjson.decode, held or 'null')
-        local moment = readable and type(entry) == 'table' and entry.saved_at
-        if not (type(moment) == 'string' and moment > ARGV[index + 1]) then
-            redis.call('HSET', KEYS[1], ARGV[index], ARGV[index + 2])
+        local known = readable and type(entry) == 'table'
+        local moment = known and type(entry.saved_at) == 'string' and entry.saved_at or ''
+        local fence = known and type(entry.fence) == 'number' and entry.fence or 0
+        local given = tonumber(ARGV[index + 2])
+        if fence < given or (fence == given and moment <= ARGV[index + 1]) then
+            redis.call('HSET', KEYS[1], ARGV[index], ARGV[index + 3])
         end
     end
 """
@@ -111,7 +116,7 @@ class RedisStates:
         for state in states:
             moment = state.saved_at.isoformat(timespec="microseconds")
             entry = {**msgspec.to_builtins(state), "saved_at": moment}
-            words += (state.session_key, moment, json.dumps(entry))
+            words += (state.session_key, moment, str(state.fence), json.dumps(entry))
         try:
             self._client.eval(SAVE_IN_REDIS, 1, STATES, *words)
         except redis.RedisError as error:

@@ -28,7 +28,7 @@ class MemoryStates:
         self.batches.append([state.session_key for state in states])
         for state in states:
             held = self.held.get(state.session_key)
-            if held is None or held.saved_at <= state.saved_at:
+            if held is None or (held.fence, held.saved_at) <= (state.fence, state.saved_at):
                 self.held[state.session_key] = state
 
     def _answer(self) -> None:

@@ -31,15 +31,23 @@ class Marks:
         with self._lock:
             sent_at = self._sent_at.setdefault(signal_id, self._now())
             self._waiting[signal_id] = Mark(
-                signal_id=signal_id, status=SignalStatus.SENDING, attempts=attempt, sent_at=sent_at
+                signal_id=signal_id,
+                fence=entry.fence,
+                status=SignalStatus.SENDING,
+                attempts=attempt,
+                sent_at=sent_at,
             )
 
     def finish(self, entry: OutboxEntry, outcome: Outcome) -> None:
-        """Note the end of a signal."""
+        """Note the end of a signal, or that it is left to another worker."""
         signal_id = entry.signal.signal_id
+        if outcome.is_left:
+            self._leave(entry, outcome.attempts)
+            return
         with self._lock:
             self._waiting[signal_id] = Mark(
                 signal_id=signal_id,
+                fence=entry.fence,
                 status=outcome.status,
                 attempts=outcome.attempts,
                 reason=outcome.report.reason,
@@ -60,3 +68,15 @@ class Marks:
         """Keep marks that were not written, except where there is a newer one."""
         with self._lock:
             self._waiting = {mark.signal_id: mark for mark in marks} | self._waiting
+
+    def _leave(self, entry: OutboxEntry, attempts: int) -> None:
+        signal_id = entry.signal.signal_id
+        with self._lock:
+            self._waiting[signal_id] = Mark(
+                signal_id=signal_id,
+                fence=entry.fence,
+                status=SignalStatus.SENDING,
+                attempts=attempts,
+                sent_at=self._sent_at.pop(signal_id, None),
+                is_left=True,
+            )

@@ -12,12 +12,13 @@ import structlog
 from msgspec.structs import replace
 
 from models.errors import ConfigError, Refused, StorageConflict, StorageUnavailable
+from services.signals.left_behind import LeftBehind
 from services.signals.marks import Marks
 from services.signals.outbox import DUPLICATE_SIGNAL, SESSION_HALTED, MemoryOutbox, OutboxEntry
 from services.signals.outcome import Outcome, failed
 from services.signals.recorded import Recorded
 from services.signals.signal_rows import FoundRow, Mark
-from services.signals.signal_table import SignalTable
+from services.signals.signal_table import NOBODY
 from services.telemetry.logs import Throttle
 
 MOST_ROWS = 500
@@ -28,8 +29,6 @@ MARK_SECONDS = 0.25
 # Seconds until an idle connection is used again, lest it go cold.
 WARM_SECONDS = 0.5
 RETRY_SECONDS = 0.25
-# Seconds between looks for rows that nobody delivers any more. Who is found so twice in a row is gone.
-SEARCH_SECONDS = 5.0
 LOG_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
@@ -44,20 +43,19 @@ class OutboxWriter:
 
     def __init__(
         self,
-        table: SignalTable,
+        left_behind: LeftBehind,
         arrived: MemoryOutbox,
         marks: Marks,
         recorded: Recorded,
         restore: Callable[[FoundRow], OutboxEntry],
     ) -> None:
-        self._table = table
+        self._left_behind = left_behind
+        self._table = left_behind.table
         self._arrived = arrived
         self._marks = marks
         self._recorded = recorded
         self._restore = restore
         self._batch: deque[OutboxEntry] = deque()
-        self._suspects: tuple[int, set[int]] | None = None
-        self._searches_at = 0.0
         self._touches_at = 0.0
         self._marks_at = 0.0
         self._is_unsure = True
@@ -144,6 +142,10 @@ class OutboxWriter:
         outcome = row.outcome(time.monotonic())
         if outcome is not None:
             return replace(entry, settled=outcome if is_ours else _told_before(outcome))
+        if row.worker == NOBODY or row.fence < entry.fence:
+            self._table.free(row.session_key, entry.fence)  # from who held the session before
+            self._left_behind.look_again()
+            return None
         if row.worker != self._table.worker:
             return _refused(entry, DUPLICATE_SIGNAL)
         if row.signal_id in self._recorded:
@@ -172,25 +174,19 @@ class OutboxWriter:
             self._mark(marks[len(marks) // 2 :])
 
     def _search(self) -> None:
-        """Take over what other runs left unfinished; at start at once, later after a second look."""
-        if time.monotonic() < self._searches_at:
+        """Take over what other runs left unfinished of sessions that are this worker's."""
+        if not self._left_behind.is_due():
             return
-        free = self._table.abandoned()
-        connections, suspects = self._suspects or (self._table.connections, free)
-        if connections != self._table.connections:
-            suspects = (
-                set()
-            )  # after a restart of the server it takes a moment until all have their locks back
+        gone, held = self._left_behind.find()
         rows = self._find_own()
-        if abandoned := free & suspects:
+        if gone and held:
             self._is_unsure = True
-            rows += self._table.adopt(abandoned)
+            rows += self._table.adopt(gone, held)
         if rows:
-            log.warning("signals_found_unfinished", signals=len(rows), runs=len(abandoned))
+            log.warning("signals_found_unfinished", signals=len(rows), runs=len(gone))
             self._give_found(rows)
         self._is_unsure = False
-        self._suspects = (self._table.connections, free - abandoned)
-        self._searches_at = time.monotonic() + SEARCH_SECONDS
+        self._left_behind.looked()
 
     def _give_found(self, rows: list[FoundRow]) -> None:
         self._is_unsure = True  # until they are given

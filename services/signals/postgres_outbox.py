@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 
 from models.signal import Signal, SignalStatus
 from services.db_client import Database
+from services.signals.fence import Fence, Unfenced
+from services.signals.left_behind import LeftBehind
 from services.signals.marks import Marks
 from services.signals.outbox import MemoryOutbox, OutboxEntry
 from services.signals.outbox_writer import OutboxWriter
@@ -33,14 +35,15 @@ class PostgresOutbox:
         capacity: int,
         ttl_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        fence: Fence | None = None,
     ) -> None:
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        self._memory = MemoryOutbox(capacity, ttl_seconds, clock)
+        self._memory = MemoryOutbox(capacity, ttl_seconds, clock, fence)
         self._recorded = Recorded()
         self._marks = Marks()
         self._writer = OutboxWriter(
-            SignalTable(database),
+            LeftBehind(SignalTable(database), fence or Unfenced()),
             self._memory,
             self._marks,
             self._recorded,
@@ -106,6 +109,7 @@ class PostgresOutbox:
             created_at=row.created_at,
             attempts=row.attempts,
             ask_until=now + self._ttl_seconds,
+            fence=row.fence,
         )
         self._memory.restore(entry)
         return entry

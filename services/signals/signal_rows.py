@@ -40,18 +40,24 @@ class NewRow(Struct, frozen=True, kw_only=True):
     confidence: float
     body: msgspec.Raw
     created_at: datetime
+    fence: int
 
 
 class Mark(Struct, frozen=True, kw_only=True):
-    """What is written of a signal later: that a request began, or how it ended."""
+    """What is written of a signal later: that a request began, or how it ended.
+
+    It counts only where the row has this `fence`. One that `is_left` is for another worker to take over.
+    """
 
     signal_id: str
+    fence: int
     status: SignalStatus
     attempts: int
     reason: str | None = None
     sent_at: datetime | None = None
     finished_at: datetime | None = None
     report: ExecutionReport | None = None
+    is_left: bool = False
 
 
 class FoundRow(Struct, frozen=True, kw_only=True):
@@ -67,6 +73,7 @@ class FoundRow(Struct, frozen=True, kw_only=True):
     created_at: datetime
     report: dict[str, Any] | None
     worker: int
+    fence: int
 
     @property
     def signal(self) -> Signal:
@@ -115,6 +122,7 @@ def new_row(entry: OutboxEntry) -> NewRow:
         confidence=signal.confidence,
         body=msgspec.Raw(encode(signal)),
         created_at=entry.created_at,
+        fence=entry.fence,
     )
 
 

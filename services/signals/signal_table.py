@@ -4,6 +4,7 @@ Every statement commits itself: one round trip, not three. So a lost connection 
 statement was carried out, and every one of them can be given again.
 """
 
+import json
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,13 @@ CLAIM = "SELECT pg_try_advisory_lock(%s)"
 PREPARE_RECORD = """
     PREPARE record_signals (bigint, json) AS
     INSERT INTO signals (signal_id, session_key, session_id, strategy_id, symbol, action, price, quantity,
-                         confidence, metadata, body, created_at, worker)
+                         confidence, metadata, body, created_at, fence, worker)
     SELECT signal_id, session_key, session_id, strategy_id, symbol, action, price, quantity,
-           confidence, body -> 'metadata', body, created_at, $1
+           confidence, body -> 'metadata', body, created_at, fence, $1
     FROM json_to_recordset($2) AS given (
         signal_id text, session_key text, session_id text, strategy_id text, symbol text, action text,
-        price numeric, quantity numeric, confidence double precision, body json, created_at timestamptz)
+        price numeric, quantity numeric, confidence double precision, body json, created_at timestamptz,
+        fence bigint)
     ON CONFLICT (signal_id) DO NOTHING
     RETURNING signal_id
 """
@@ -32,11 +34,12 @@ PREPARE_MARK = """
     UPDATE signals
     SET status = given.status, reason = given.reason, attempts = greatest(signals.attempts, given.attempts),
         sent_at = coalesce(signals.sent_at, given.sent_at), finished_at = given.finished_at,
-        report = given.report
+        report = given.report, worker = CASE WHEN given.is_left THEN 0 ELSE signals.worker END
     FROM json_to_recordset($1) AS given (
-        signal_id text, status text, reason text, attempts integer, sent_at timestamptz,
-        finished_at timestamptz, report jsonb)
-    WHERE signals.signal_id = given.signal_id AND signals.status IN ('pending', 'sending')
+        signal_id text, fence bigint, status text, reason text, attempts integer, sent_at timestamptz,
+        finished_at timestamptz, report jsonb, is_left boolean)
+    WHERE signals.signal_id = given.signal_id AND signals.fence = given.fence
+        AND signals.status IN ('pending', 'sending')
 """
 MARK = "EXECUTE mark_signals (%s)"
 FIND = "SELECT * FROM signals WHERE signal_id = ANY(%s)"
@@ -44,15 +47,26 @@ OWN = "SELECT * FROM signals WHERE worker = %s AND status IN ('pending', 'sendin
 # The lock is only tried, and given back at once. MATERIALIZED: once per run, not once per row.
 ABANDONED = """
     WITH others AS MATERIALIZED (
-        SELECT DISTINCT worker FROM signals WHERE status IN ('pending', 'sending') AND worker <> %s)
-    SELECT worker FROM others WHERE pg_try_advisory_xact_lock(worker)
+        SELECT DISTINCT worker, session_key FROM signals
+        WHERE status IN ('pending', 'sending') AND worker <> %s),
+    runs AS MATERIALIZED (SELECT DISTINCT worker FROM others),
+    ended AS MATERIALIZED (SELECT worker FROM runs WHERE worker = 0 OR pg_try_advisory_xact_lock(worker))
+    SELECT worker, session_key FROM others JOIN ended USING (worker)
 """
 ADOPT = """
-    WITH adopted AS (
-        UPDATE signals SET worker = %s
-        WHERE worker = ANY(%s) AND status IN ('pending', 'sending') RETURNING *)
+    WITH held AS (SELECT key, value::bigint AS fence FROM json_each_text(%s)),
+    adopted AS (
+        UPDATE signals SET worker = %s, fence = greatest(signals.fence, held.fence) FROM held
+        WHERE session_key = held.key AND worker = ANY(%s) AND status IN ('pending', 'sending')
+        RETURNING signals.*)
     SELECT * FROM adopted ORDER BY number
 """
+# What was decided under earlier leases belongs to nobody any more, whoever still delivers it.
+FREE = """
+    UPDATE signals SET worker = 0, fence = %(fence)s
+    WHERE session_key = %(session_key)s AND status IN ('pending', 'sending') AND fence < %(fence)s
+"""
+NOBODY = 0
 # A person has not said yet what became of one of their signals.
 HALTED = "SELECT DISTINCT session_key FROM signals WHERE status = 'unknown' AND session_key = ANY(%s)"
 
@@ -99,17 +113,31 @@ class SignalTable:
             cursor.execute(OWN, (self.worker,))
             return _found(cursor)
 
-    def abandoned(self) -> set[int]:
-        """Return the runs that have unfinished rows and no longer hold their lock."""
+    def abandoned(self) -> dict[int, set[str]]:
+        """Return the runs that no longer hold their lock, with the sessions whose unfinished rows they have.
+
+        NOBODY is among them where rows were freed.
+        """
         with self._statement() as cursor:
             cursor.execute(ABANDONED, (self.worker,))
-            return {worker for (worker,) in cursor.fetchall()}
+            runs: dict[int, set[str]] = {}
+            for worker, session_key in cursor.fetchall():
+                runs.setdefault(worker, set()).add(session_key)
+            return runs
 
-    def adopt(self, workers: set[int]) -> list[FoundRow]:
-        """Make the unfinished rows of other runs those of this one; return them, in order."""
+    def adopt(self, workers: set[int], held: dict[str, int]) -> list[FoundRow]:
+        """Make unfinished rows of other runs those of this one; return them, in order.
+
+        Only those of the sessions that are `held`, each from now on under the number given there.
+        """
         with self._statement() as cursor:
-            cursor.execute(ADOPT, (self.worker, list(workers)))
+            cursor.execute(ADOPT, (json.dumps(held), self.worker, list(workers)))
             return _found(cursor)
+
+    def free(self, session_key: str, fence: int) -> None:
+        """Take the unfinished rows of a session from whoever wrote them under a smaller number."""
+        with self._statement() as cursor:
+            cursor.execute(FREE, {"session_key": session_key, "fence": fence})
 
     def halted(self, session_keys: set[str]) -> set[str]:
         """Return which of these sessions have a signal of unknown outcome."""

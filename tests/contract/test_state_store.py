@@ -54,6 +54,14 @@ def test_an_older_state_that_arrives_late_changes_nothing(store: StateStore) -> 
     assert store.load("s2") == saved("s2", seconds=-5)
 
 
+def test_a_state_under_an_earlier_lease_changes_nothing_however_late_it_was_taken(store: StateStore) -> None:
+    later = saved(seconds=0, fence=1_770_000_000_000_002)
+    store.save([saved(seconds=5, fence=1_770_000_000_000_001)])
+    store.save([later])
+    store.save([saved(seconds=9, state="{}", fence=1_770_000_000_000_001)])
+    assert store.load("s1") == later
+
+
 def test_saving_the_same_again_is_no_error(store: StateStore) -> None:
     for _ in range(2):
         store.save([saved()])

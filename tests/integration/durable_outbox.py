@@ -10,6 +10,7 @@ import psycopg2.extras
 
 from models.signal import Signal
 from services.db_client import Database
+from services.signals.fence import Fence
 from services.signals.outbox import OutboxEntry
 from services.signals.outcome import Outcome, executed
 from services.signals.postgres_outbox import PostgresOutbox
@@ -22,9 +23,9 @@ TTL = 30.0
 class Crashable:
     """A durable outbox, and the connection that a crash of its process would cut."""
 
-    def __init__(self, url: str, capacity: int = 1000, ttl: float = TTL) -> None:
+    def __init__(self, url: str, capacity: int = 1000, ttl: float = TTL, fence: Fence | None = None) -> None:
         self.database = Database(url, size=1, connect_timeout=1.0, statement_timeout=1.0)
-        self.outbox = PostgresOutbox(self.database, capacity, ttl)
+        self.outbox = PostgresOutbox(self.database, capacity, ttl, fence=fence)
 
     def put(self, *signals: Signal) -> list[str | None]:
         return [self.outbox.put(signal, time.monotonic()) for signal in signals]
@@ -50,9 +51,11 @@ class Crashable:
 
 
 @contextmanager
-def running_outbox(url: str, capacity: int = 1000, ttl: float = TTL) -> Iterator[Crashable]:
+def running_outbox(
+    url: str, capacity: int = 1000, ttl: float = TTL, fence: Fence | None = None
+) -> Iterator[Crashable]:
     """Run an outbox; it is stopped in order at the end."""
-    made = Crashable(url, capacity, ttl)
+    made = Crashable(url, capacity, ttl, fence)
     made.outbox.start()
     try:
         yield made
