@@ -25,6 +25,8 @@ PAUSES, QUICK_PAUSES = (3.0, 12.0), (0.5, 2.0)
 FAULT_SECONDS, QUICK_FAULT_SECONDS = (0.5, 5.0), (0.3, 1.0)
 THREADS_ALLOWED, DESCRIPTORS_ALLOWED, MEMORY_ALLOWED = 3.0, 6.0, 0.05
 WARM_UP = 0.25
+# The worker remembers this many ids and 10,000 more: few enough to be full when the warm-up ends.
+OUTBOX_SIZE = "1000"
 KIB = 1024
 _never = Event()
 
@@ -59,7 +61,7 @@ class Soak:
         """Break whatever chance wants until the time is up."""
         minutes = QUICK_MINUTES if terms.quick else terms.minutes
         result = Result(self.name, self.promise, terms.rounds)
-        settings = {"SIGNAL_TTL_SECONDS": "120", "OUTBOX_SIZE": "100000", "RECONCILE_SECONDS": "5"}
+        settings = {"SIGNAL_TTL_SECONDS": "120", "OUTBOX_SIZE": OUTBOX_SIZE, "RECONCILE_SECONDS": "5"}
         with EmbeddedPostgres() as server:
             migrate(server.url)
             with open_stage(server.url, settings) as stage:
