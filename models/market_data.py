@@ -5,6 +5,7 @@ control events are rare and validated by pydantic. Prices on this path are float
 not booked.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -18,11 +19,13 @@ from models.errors import DecodeError
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 SYMBOL_PATTERN = r"^[A-Za-z0-9._:/-]{1,32}$"
+TIMEFRAME_PATTERN = re.compile(r"[A-Za-z0-9]{1,16}")
 ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
 
 Price = Annotated[float, Meta(gt=0)]
 Volume = Annotated[float, Meta(ge=0)]
 AwareTime = Annotated[datetime, Meta(tz=True)]
+Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Bar(Struct, frozen=True, gc=False):
@@ -38,15 +41,15 @@ class Bar(Struct, frozen=True, gc=False):
     """
 
     symbol: str
-    timeframe: Annotated[str, Meta(min_length=1, max_length=16)]
+    timeframe: Annotated[str, Meta(min_length=1, max_length=16)]  # its letters: check_timeframe
     open: Price
     high: Price
     low: Price
     close: Price
     volume: Volume
     timestamp: AwareTime
-    seq: int | None = None
-    epoch: int | None = None
+    seq: Number | None = None
+    epoch: Number | None = None
 
     @property
     def identity(self) -> str:
@@ -77,8 +80,8 @@ class Trade(Struct, frozen=True, gc=False, rename={"tick_type": "tickType"}):
     size: Price
     timestamp: AwareTime
     tick_type: Literal["trade"] = "trade"
-    seq: int | None = None
-    epoch: int | None = None
+    seq: Number | None = None
+    epoch: Number | None = None
 
     @property
     def identity(self) -> str:
@@ -98,6 +101,17 @@ class Trade(Struct, frozen=True, gc=False, rename={"tick_type": "tickType"}):
         except (ValueError, RecursionError, OverflowError) as error:
             raise _refusal(payload, error) from error
         return trade
+
+
+def check_timeframe(timeframe: str) -> None:
+    """Raise DecodeError for what is no timeframe: 1 to 16 letters and digits, like 1m, 4h, 1D or tick.
+
+    To be asked once of each, where it is seen first: a pattern costs more than all other checks of a bar.
+    """
+    if not TIMEFRAME_PATTERN.fullmatch(timeframe):
+        raise DecodeError(
+            "invalid_value", f"timeframe is {timeframe!r}; it must be 1 to 16 letters and digits"
+        )
 
 
 _decode_bar = msgspec.json.Decoder(Bar).decode

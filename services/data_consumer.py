@@ -7,7 +7,7 @@ two messages. So a strategy never meets two threads, and nothing on this path ta
 """
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Event, Thread, get_ident
 from time import monotonic
 from typing import Any
@@ -20,7 +20,7 @@ from services.call_times import TimedCalls
 from services.dead_letters import DeadLetters
 from services.gap_watch import GapWatch
 from services.mailbox import Mailbox
-from services.routing import PATTERNS, Route, Router
+from services.routing import BAR_CHANNEL, PATTERNS, TRADE_CHANNEL, Route, Router
 from services.session import Session, deliver_bar, deliver_trade
 from services.subscription import Message, Subscription
 from services.telemetry.health import Heartbeat
@@ -33,6 +33,7 @@ FAILED_SECONDS = 0.1
 LONG_EVENT_SECONDS = 0.25
 TIMED_EVENTS = 1_000
 NO_TIME = timedelta()
+FURTHEST_AHEAD = timedelta(hours=24)
 
 Deliver = Callable[[Iterator[Session], Any, Turn], None]
 
@@ -70,6 +71,7 @@ class DataConsumer:
         self._stop = Event()
         self._subscription = Subscription(redis_url, PATTERNS, self)
         self._batches = self._subscription.batches(self._stop)
+        self._latest = datetime.max.replace(tzinfo=UTC)
         self._messages: Iterator[Message] = iter(())
         self._delivery: Delivery | None = None
         self._thread: Thread | None = None
@@ -133,7 +135,8 @@ class DataConsumer:
 
     def _read(self) -> None:
         if self._delivery is not None:
-            self._deliver(self._delivery)
+            self._mailbox.deliver()
+            self._deliver(self._still_routed(self._delivery))
         self._consume()
         for batch in self._batches:
             self.heartbeat.beat()
@@ -142,10 +145,20 @@ class DataConsumer:
             self._consume()
             self.gaps.look_for_silence()
 
+    def _still_routed(self, delivery: Delivery) -> Delivery:
+        """Leave out whoever was stopped while this event waited; for the thread that takes it over."""
+        route, event, waiting = delivery
+        channel = (BAR_CHANNEL if route.carries_bars else TRADE_CHANNEL) + route.feed.symbol.encode()
+        now = self._router.table.get(channel)
+        named = {id(session) for session in route.left_of(now).sessions}
+        self._delivery = route, event, iter([each for each in waiting if id(each) in named])
+        return self._delivery
+
     def _consume(self) -> None:
         """Deal with the messages at hand; letters come before the event that waits behind them."""
         router, letters = self._router, self._mailbox.letters
         unrouted = 0
+        self._latest = datetime.now(UTC) + FURTHEST_AHEAD
         if letters:
             self._mailbox.deliver()
         for _, _, channel, payload in self._messages:
@@ -190,6 +203,8 @@ class DataConsumer:
         bar, feed = Bar.decode(payload), route.feed
         if bar.symbol != feed.symbol:
             raise DecodeError("symbol_mismatch", f"a bar of {bar.symbol!r} on the channel of {feed.symbol!r}")
+        if bar.timestamp > self._latest:
+            raise _from_the_future(bar)
         recent = feed.recent.get(bar.timeframe)
         if recent is None:
             recent = feed.begin(bar.timeframe)
@@ -198,6 +213,7 @@ class DataConsumer:
         if last is not None:
             since_last = bar.timestamp - last.timestamp
             if since_last <= NO_TIME:
+                self.gaps.takes_number(feed, last, bar)
                 self.counters.dropped["duplicate"] += 1
                 return None
             late = since_last > feed.steps[bar.timeframe]
@@ -216,6 +232,8 @@ class DataConsumer:
             raise DecodeError(
                 "symbol_mismatch", f"a trade of {trade.symbol!r} on the channel of {feed.symbol!r}"
             )
+        if trade.timestamp > self._latest:
+            raise _from_the_future(trade)
         if not self.gaps.takes_trade(feed, trade):
             self.counters.dropped["duplicate"] += 1
             return None
@@ -249,3 +267,10 @@ class DataConsumer:
         else:
             counters.trades_delivered += 1
             counters.trade_calls += told
+
+
+def _from_the_future(event: Bar | Trade) -> DecodeError:
+    ahead = FURTHEST_AHEAD // timedelta(hours=1)
+    return DecodeError(
+        "future", f"{event.timestamp.isoformat()} is more than {ahead} h ahead of the clock here"
+    )

@@ -44,36 +44,48 @@ class GapWatch:
         until = datetime.now(UTC)
         since = until - timedelta(seconds=silent_seconds)
         for feed in {id(route.feed): route.feed for route in self._router.table.values()}.values():
+            feed.lost()
             self._tell(feed, "connection", since, until, Missed(None, "connection_lost"))
 
     def takes_bar(self, feed: SymbolFeed, last: Bar | None, bar: Bar) -> bool:
         """Compare a bar with the last of its timeframe; false for one that was there before."""
         if bar.seq is not None:
-            feed.detection = "exact"
-            missed = after(feed.bar_position, Position(bar.epoch, bar.seq))
-            if missed is DUPLICATE:
+            if not self.takes_number(feed, last, bar):
                 return False
-            feed.bar_position = Position(bar.epoch, bar.seq)
-        else:
-            missing = missing_bars(bar.timeframe, last.timestamp, bar.timestamp) if last else 0
-            missed = Missed(missing, "missing_bars") if missing else None
-        if missed is not None:
-            self._counters.gaps["bars"] += 1
-            self._tell(feed, "bars", last.timestamp if last else bar.timestamp, bar.timestamp, missed)
+        elif last is not None and (missing := missing_bars(bar.timeframe, last.timestamp, bar.timestamp)):
+            self._count("bars", feed, last)
+            self._tell(feed, "bars", last.timestamp, bar.timestamp, Missed(missing, "missing_bars"))
         if feed.fenced_for is not None:
             self._seen(feed, bar.timeframe)
+        return True
+
+    def takes_number(self, feed: SymbolFeed, last: Bar | None, bar: Bar) -> bool:
+        """Compare a bar's number, if it has one, with the last of its channel; false for one seen before."""
+        if bar.seq is None:
+            return True
+        feed.detection = "exact"
+        before, now = feed.bar_position, Position(bar.epoch, bar.seq)
+        missed = after(before, now)
+        if missed is DUPLICATE:
+            return False
+        feed.bar_position = now
+        if missed is not None:
+            self._count("bars", feed, before)
+            since = min(last.timestamp, bar.timestamp) if last else bar.timestamp
+            self._tell(feed, "bars", since, bar.timestamp, missed)
         return True
 
     def takes_trade(self, feed: SymbolFeed, trade: Trade) -> bool:
         """Compare a trade with the last one's number; false for one that was there before."""
         if trade.seq is None:
             return True
-        missed = after(feed.trade_position, Position(trade.epoch, trade.seq))
+        before, now = feed.trade_position, Position(trade.epoch, trade.seq)
+        missed = after(before, now)
         if missed is DUPLICATE:
             return False
-        feed.trade_position = Position(trade.epoch, trade.seq)
+        feed.trade_position = now
         if missed is not None:
-            self._counters.gaps["trades"] += 1
+            self._count("trades", feed, before)
             self._tell(feed, "trades", trade.timestamp, trade.timestamp, missed)
         return True
 
@@ -85,6 +97,13 @@ class GapWatch:
         self._look_at = now + 1.0
         for symbol, seconds in self._router.silent(self.stale_seconds).items():
             self._throttle.log(log.warning, "feed_silent", key=symbol, symbol=symbol, seconds=round(seconds))
+
+    def _count(
+        self, stream: Literal["bars", "trades"], feed: SymbolFeed, last: Bar | Position | None
+    ) -> None:
+        """Count a gap after `last`, but for one that a lost connection made and that was counted then."""
+        if not feed.was_lost_after(last):
+            self._counters.gaps[stream] += 1
 
     def _tell(
         self,

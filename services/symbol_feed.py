@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from models.market_data import Bar
+from models.errors import DecodeError
+from models.market_data import Bar, check_timeframe
 from services.gap_detection import Detection, Position, step_of
 
 KEPT_AT_LEAST = 100
 KEPT_AT_MOST = 1_000
 MOST_TIMEFRAMES = 16
+MOST_TIMEFRAMES_KNOWN = 64
 
 
 @dataclass(slots=True)
@@ -20,12 +22,14 @@ class SymbolFeed:
 
     `last_price` is the latest close or trade in the quote currency, `heard_at` when the last event came
     (monotonic seconds). `recent` holds the newest bars per timeframe, the newest last: 100 of each, more
-    where a session asked for more, at most 1,000; of each timeframe beyond the sixteenth only one.
+    where a session asked for more, at most 1,000; of each timeframe beyond the sixteenth only one. There are
+    never more than 64 of them.
 
     `steps` holds the time from one bar of a timeframe to the next, the longest there is where it is unknown;
     `detection` says how well gaps are known, the positions where its numbered channels stand. `fenced_for`
     is None while signals may be sent, else the timeframes of which one bar was seen since a gap.
-    `timed_events` is of how many more events each session's call is timed.
+    `before_loss` holds what was heard last before the connection was lost: what is missing from there on was
+    counted then. `timed_events` is of how many more events each session's call is timed.
     """
 
     symbol: str
@@ -38,10 +42,14 @@ class SymbolFeed:
     bar_position: Position | None = None
     trade_position: Position | None = None
     fenced_for: set[str] | None = None
+    before_loss: tuple[Bar | Position | None, ...] = ()
     timed_events: int = 0
 
     def begin(self, timeframe: str) -> deque[Bar]:
-        """Begin to keep the bars of a timeframe."""
+        """Begin to keep the bars of a timeframe. Raises DecodeError where it is none, or one too many."""
+        check_timeframe(timeframe)
+        if len(self.recent) >= MOST_TIMEFRAMES_KNOWN:
+            raise DecodeError("too_many_timeframes", f"{self.symbol} has {MOST_TIMEFRAMES_KNOWN} already")
         kept = self.kept if len(self.recent) < MOST_TIMEFRAMES else 1
         self.recent[timeframe] = deque(maxlen=kept)
         self.steps[timeframe] = step_of(timeframe) or timedelta.max
@@ -55,6 +63,15 @@ class SymbolFeed:
         self.kept = count
         for timeframe, bars in list(self.recent.items())[:MOST_TIMEFRAMES]:
             self.recent[timeframe] = deque(bars, maxlen=count)
+
+    def lost(self) -> None:
+        """Note that from here on nothing could be heard."""
+        bars = (kept[-1] for kept in self.recent.values() if kept)
+        self.before_loss = (*bars, self.bar_position, self.trade_position)
+
+    def was_lost_after(self, last: Bar | Position | None) -> bool:
+        """Tell whether this was heard last before the connection was lost."""
+        return last is not None and any(each is last for each in self.before_loss)
 
     def last_bars(self) -> dict[str, datetime]:
         """Return the newest bar's timestamp per timeframe."""

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from models.execution import ExecutionReport
+from models.gap import Gap
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
 from services.data_consumer import DataConsumer
@@ -66,6 +67,31 @@ class Hanging(Listener):
     def on_execution(self, report: ExecutionReport) -> None:  # noqa: ARG002 — hangs whatever it says
         if self.in_handler == "on_execution":
             self.hang()
+
+    def on_gap(self, gap: Gap) -> None:  # noqa: ARG002 — hangs at any
+        if self.in_handler == "on_gap":
+            self.hang()
+
+
+class Witness(Listener):
+    """Writes down what it is told, and does something when it is told of a gap."""
+
+    name = "witness"
+
+    def __init__(self, strategy_id: str, symbol: str, session_id: str | None = None) -> None:
+        super().__init__(strategy_id, symbol, session_id)
+        self.told: list[str] = []
+        self.at_gap: Callable[[], None] = lambda: None
+
+    def on_bar(self, bar: Bar) -> None:
+        self.told.append(f"bar {bar.seq}")
+
+    def on_gap(self, gap: Gap) -> None:
+        self.told.append(f"gap {gap.missed}")
+        self.at_gap()
+
+    def on_stop(self) -> None:
+        self.told.append("stop")
 
 
 def loop_for_ever() -> None:
@@ -168,17 +194,22 @@ class Floor:
     def publish(self, bars: int) -> list[datetime]:
         moments = [NOON + timedelta(minutes=minute) for minute in range(bars)]
         for moment in moments:
-            fields = {
-                "symbol": "AAPL",
-                "timeframe": "1m",
-                "open": 1,
-                "high": 1,
-                "low": 1,
-                "close": 1,
-                "volume": 1,
-            }
-            self.redis.publish("market_data:AAPL", json.dumps({**fields, "timestamp": moment.isoformat()}))
+            self.publish_one("AAPL", moment)
         return moments
+
+    def publish_one(self, symbol: str, moment: datetime, seq: int | None = None) -> None:
+        fields = {
+            "symbol": symbol,
+            "timeframe": "1m",
+            "open": 1,
+            "high": 1,
+            "low": 1,
+            "close": 1,
+            "volume": 1,
+            "timestamp": moment.isoformat(),
+            "seq": seq,
+        }
+        self.redis.publish(f"market_data:{symbol}", json.dumps(fields))
 
     def heard(self) -> list[list[datetime]]:
         strategies = [session.strategy for session in (*self.before, *self.after)]
@@ -283,3 +314,18 @@ def test_a_letter_that_holds_up_every_thread_does_so_once(floor: Floor) -> None:
     floor.mailbox.post(floor.before[0], Lifecycle("stop", NOON))
     eventually(lambda: floor.before[0].state is SessionState.STOPPED)
     assert computing.state is SessionState.QUARANTINED
+
+
+def test_who_takes_over_tells_letters_before_the_event_behind_them_and_nothing_to_who_is_stopped(
+    floor: Floor,
+) -> None:
+    quitting, hanging = Witness("quitting", "MSFT"), Hanging("hangs", "MSFT")
+    staying = Witness("staying", "MSFT")
+    hanging.in_handler, hanging.hang = "on_gap", sleep_for_an_hour
+    session, stuck, _ = (floor.add(strategy) for strategy in (quitting, hanging, staying))
+    quitting.at_gap = lambda: floor.mailbox.post(session, Lifecycle("stop", NOON))
+    for seq in (1, 5):
+        floor.publish_one("MSFT", NOON + timedelta(minutes=seq), seq)
+    eventually(lambda: staying.told == ["bar 1", "gap 3", "bar 5"])
+    eventually(lambda: quitting.told == ["bar 1", "gap 3", "stop"])
+    assert stuck.state is SessionState.QUARANTINED

@@ -2,9 +2,16 @@
 
 import pytest
 
+from models.errors import DecodeError
 from models.market_data import Bar
 from models.session import SessionState
-from services.symbol_feed import KEPT_AT_LEAST, KEPT_AT_MOST, MOST_TIMEFRAMES, SymbolFeed
+from services.symbol_feed import (
+    KEPT_AT_LEAST,
+    KEPT_AT_MOST,
+    MOST_TIMEFRAMES,
+    MOST_TIMEFRAMES_KNOWN,
+    SymbolFeed,
+)
 from tests.unit.state_world import Counting, World, bar, minutes
 
 
@@ -227,11 +234,13 @@ def test_asking_for_more_loses_nothing_that_is_there() -> None:
 
 
 def test_a_publisher_that_invents_timeframes_gets_no_more_memory_for_it() -> None:
-    feed = fed(200, *(f"{number}x" for number in range(100)), kept=1_000)
+    feed = fed(200, *(f"{number}x" for number in range(MOST_TIMEFRAMES_KNOWN)), kept=1_000)
     kept = sum(len(bars) for bars in feed.recent.values())
-    assert kept == MOST_TIMEFRAMES * 200 + (100 - MOST_TIMEFRAMES)
+    assert kept == MOST_TIMEFRAMES * 200 + (MOST_TIMEFRAMES_KNOWN - MOST_TIMEFRAMES)
     feed.keep(KEPT_AT_MOST)
-    assert feed.recent["99x"].maxlen == 1
+    assert feed.recent["63x"].maxlen == 1
+    with pytest.raises(DecodeError, match="too_many_timeframes"):
+        feed.begin("64x")
 
 
 def test_the_bars_of_a_symbol_go_with_its_last_session() -> None:
