@@ -10,7 +10,7 @@ from models.portfolio import TradingDay, Valuation
 from models.portfolio_execution import Execution
 from services.portfolio.decisions import Market
 from services.portfolio.ledger import valued
-from services.portfolio.price_feed import PriceFeed
+from services.portfolio.price_feed import Mark, PriceFeed
 from services.portfolio.progress import on_day
 
 
@@ -26,17 +26,20 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 class PositionMonitor:
     """The prices of the symbols that executions are about. For the portfolio thread.
 
-    `route` has the data thread tell a feed of its symbol from now on, `unroute` no more.
+    `route` has the data thread tell a feed of its symbol from now on, `unroute` no more; `mark` hears of
+    every price.
     """
 
     def __init__(
         self,
         route: Callable[[PriceFeed], None],
         unroute: Callable[[PriceFeed], None],
+        mark: Mark,
         check_seconds: float,
     ) -> None:
         self._route = route
         self._unroute = unroute
+        self._mark = mark
         self._check_seconds = check_seconds
         self._feeds: dict[str, PriceFeed] = {}
         self._followers: Counter[str] = Counter()
@@ -50,7 +53,7 @@ class PositionMonitor:
         for symbol in execution.config.symbols:
             self._followers[symbol] += 1
             if symbol not in self._feeds:
-                feed = self._feeds[symbol] = PriceFeed(symbol)
+                feed = self._feeds[symbol] = PriceFeed(symbol, self._mark)
                 self._route(feed)
 
     def forget(self, execution: Execution) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
@@ -19,18 +20,22 @@ if TYPE_CHECKING:
 MOST_TIMEFRAMES = 16
 DEADLINE_SECONDS = 5.0
 
+Mark = Callable[[str, float, float], None]
+
 
 class PriceFeed:
     """What the portfolio thread wants to know of a symbol; on the symbol's route it stands like a session.
 
     The data thread only stores here; what it stores is replaced whole, so that any thread may read it. `seen`
-    is set with every price, and cleared by whoever looked.
+    is set with every price, and cleared by whoever looked. `mark` tells the risk desk of every price: symbol,
+    price, and when, in monotonic seconds.
     """
 
-    __slots__ = ("_latest", "bars", "closes", "deadline", "identity", "seen", "symbol", "trades")
+    __slots__ = ("_latest", "_mark", "bars", "closes", "deadline", "identity", "seen", "symbol", "trades")
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, mark: Mark) -> None:
         self.symbol = symbol
+        self._mark = mark
         self.identity = SessionIdentity(
             key=f"portfolio:{symbol}",
             symbol=symbol,
@@ -48,13 +53,11 @@ class PriceFeed:
     def on_bar(self, bar: Bar) -> None:
         """Take a bar: its close is the price."""
         self._keep(bar)
-        self._latest = bar.close, time.monotonic()
-        self.seen = True
+        self._take(bar.close, time.monotonic())
 
     def on_trade(self, trade: Trade) -> None:
         """Take a trade's price."""
-        self._latest = trade.price, time.monotonic()
-        self.seen = True
+        self._take(trade.price, time.monotonic())
 
     def handle(self, event: Letter) -> None:
         """Take a letter: an errand is done, a gap is no matter here."""
@@ -74,9 +77,8 @@ class PriceFeed:
             for bar in bars:
                 self._keep(bar)
         if feed.last_price is not None:
-            self._latest = feed.last_price, feed.heard_at
+            self._take(feed.last_price, feed.heard_at)
         feed.keep(CLOSES_WANTED)
-        self.seen = True
         router.add(self.symbol, cast("Session", self), feed)
 
     @property
@@ -84,15 +86,15 @@ class PriceFeed:
         """The price that was heard of last; None before the first."""
         return None if self._latest is None else decimal_of(self._latest[0])
 
-    @property
-    def priced_at(self) -> float | None:
-        """When that was, in monotonic seconds."""
-        return None if self._latest is None else self._latest[1]
-
     def recent_closes(self) -> tuple[float, ...]:
         """Return the closes of the timeframe of which there are most bars, the newest last."""
         kept = list(self.closes.copy().values())
         return tuple(max(kept, key=len).copy()) if kept else ()
+
+    def _take(self, price: float, at: float) -> None:
+        self._latest = price, at
+        self._mark(self.symbol, price, at)
+        self.seen = True
 
     def _keep(self, bar: Bar) -> None:
         closes = self.closes.get(bar.timeframe)

@@ -35,6 +35,9 @@ class RiskGate(Protocol):
     def settle(self, report: ExecutionReport) -> None:
         """Take the end of an order."""
 
+    def mark(self, symbol: str, price: float, at: float) -> None:
+        """Take a price that flowed by, `at` in monotonic seconds. On the data thread."""
+
     def resume(self, account: str) -> None:
         """Lift the halt of an account."""
 

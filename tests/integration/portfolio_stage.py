@@ -68,6 +68,9 @@ class OpenGate:
     def settle(self, report: ExecutionReport) -> None:
         self.reserved.discard(report.signal_id)
 
+    def mark(self, symbol: str, price: float, at: float) -> None:
+        pass
+
     def resume(self, account: str) -> None:
         pass
 
@@ -123,7 +126,7 @@ class Stage:
         self.feeds: dict[str, PriceFeed] = {}
         check_seconds = policy.pop("check_seconds", 60.0)
         limits = {"stops_out": falls_by, "max_position": Decimal("0.5"), "rebalance_drift": Decimal("0.05")}
-        self.monitor = PositionMonitor(self._route, self._unroute, check_seconds)
+        self.monitor = PositionMonitor(self._route, self._unroute, self.gate.mark, check_seconds)
         self.executor = PortfolioExecutor(
             ExecutorParts(
                 table=ExecutionTable(Database(url, size=1)),

@@ -1,0 +1,166 @@
+"""Portfolio executions as the worker has them: put together, started and stopped in order."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from threading import Event
+from typing import TYPE_CHECKING, Any, cast
+
+from prometheus_client import CollectorRegistry, Counter
+
+from models.portfolio import PositionValue, decimal_of
+from models.settings import Settings
+from services.db_client import Database
+from services.intake.transport import make_publisher, make_source
+from services.mailbox import Mailbox
+from services.portfolio.approval_desk import GROUP, TOPIC, ApprovalDesk, ApprovalHost
+from services.portfolio.decisions import Policy
+from services.portfolio.event_publisher import EventPublisher
+from services.portfolio.execution_metrics import ExecutionCollector, ExecutionNumbers
+from services.portfolio.execution_orders import OrderDispatch, Submit
+from services.portfolio.execution_parts import Command, ExecutorParts
+from services.portfolio.execution_table import ExecutionTable
+from services.portfolio.execution_view import ExecutionView
+from services.portfolio.executor import PortfolioExecutor
+from services.portfolio.position_monitor import PositionMonitor
+from services.portfolio.price_feed import PriceFeed
+from services.portfolio.report_dispatch import ReportDispatch
+from services.portfolio.risk_review import RiskGate, RiskReview
+from services.risk.stop_loss import is_stopped_out
+from services.routing import Router
+from services.signals.desk import Sessions
+from services.turn import Errand
+
+if TYPE_CHECKING:
+    from services.session import Session
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What portfolios need of the worker around them.
+
+    `submit` takes a signal to the outbox, `resume_lane` lets signals of a key go again after an unknown one,
+    `refuse` keeps a refused message in the dead letters.
+    """
+
+    router: Router
+    mailbox: Mailbox
+    gate: RiskGate
+    registry: CollectorRegistry
+    submit: Submit
+    resume_lane: Callable[[str], None]
+    refuse: Callable[[str, str, bytes], None]
+
+
+class Portfolio:
+    """The executions of one worker, from approval to order. Needs a database."""
+
+    def __init__(self, settings: Settings, database_url: str, around: Surroundings) -> None:
+        self._around = around
+        self._database = Database(database_url, size=2)
+        stop = Event()
+        self._events = EventPublisher(self._database, make_publisher(settings, Event()))
+        self._monitor = PositionMonitor(
+            self._route, self._unroute, around.gate.mark, settings.position_check_seconds
+        )
+        self._dispatch = OrderDispatch(around.submit, settings.signal_ttl_seconds)
+        self._executor = PortfolioExecutor(
+            ExecutorParts(
+                table=ExecutionTable(Database(database_url, size=1)),
+                monitor=self._monitor,
+                review=RiskReview(around.gate),
+                dispatch=self._dispatch,
+                policy=make_policy(settings),
+                resume_lane=around.resume_lane,
+                wrote_events=self._events.wake,
+            )
+        )
+        self._view = ExecutionView(self._executor, self._monitor)
+        self._taken = Counter(
+            "intake_messages",
+            "Messages by what came of them.",
+            ["topic", "outcome"],
+            registry=around.registry,
+        )
+        host = ApprovalHost(refuse=around.refuse, count=self._count, wrote=self._wrote)
+        source = make_source(settings, TOPIC, GROUP, stop)
+        self._approvals = ApprovalDesk(self._database, source, stop, host)
+        around.registry.register(ExecutionCollector(self._numbers()))
+
+    def start(self) -> None:
+        """Take executions up where they were, then new approvals."""
+        self._events.start()
+        self._executor.start()
+        self._approvals.start()
+
+    def stop_approvals(self, timeout: float) -> None:
+        """Take no new approvals any more."""
+        self._approvals.stop(timeout)
+
+    def wind_down(self, timeout: float) -> bool:
+        """Close the positions of every execution; false when some are left after `timeout` seconds."""
+        return self._executor.wind_down(timeout)
+
+    def stop(self, timeout: float) -> bool:
+        """Leave executions as they are, for the next start; false when a thread did not end in time."""
+        deadline = time.monotonic() + timeout
+        ended = self._executor.stop(timeout / 2)
+        ended &= self._events.stop(max(deadline - time.monotonic(), 0.1))
+        self._database.close()
+        return ended
+
+    def before(self, sessions: Sessions) -> ReportDispatch:
+        """Return who hears of signals: executions of theirs, `sessions` of all others."""
+        return ReportDispatch(sessions, self._executor)
+
+    @property
+    def reason(self) -> str | None:
+        """Why no approvals can be taken at the moment; None when they can."""
+        return self._approvals.reason
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Describe every execution that has not ended."""
+        return self._view.executions()
+
+    def command(self, execution_id: str, command: Command) -> bool | None:
+        """Have an execution stopped, paused or resumed; None where there is none, false in a wrong state."""
+        return self._executor.command(execution_id, command, f"{command} by command")
+
+    def _route(self, feed: PriceFeed) -> None:
+        joining = Errand(lambda joined: joined.join(self._around.router))
+        self._around.mailbox.post(cast("Session", feed), joining)
+
+    def _unroute(self, feed: PriceFeed) -> None:
+        self._around.router.remove(feed.symbol, cast("Session", feed))
+
+    def _count(self, outcome: str) -> None:
+        self._taken.labels(TOPIC, outcome).inc()
+
+    def _wrote(self) -> None:
+        self._executor.look_for_new()
+        self._events.wake()
+
+    def _numbers(self) -> ExecutionNumbers:
+        return ExecutionNumbers(
+            active=self._view.active,
+            submitted=lambda: self._dispatch.submitted,
+            filled=lambda: self._executor.steps.filled,
+            pnl=self._view.total_pnl,
+        )
+
+
+def make_policy(settings: Settings) -> Policy:
+    """Return how executions are run, from the settings."""
+    buffer = decimal_of(settings.risk_stop_loss_buffer)
+
+    def stops_out(held: PositionValue, share: float) -> bool:
+        return is_stopped_out(held.quantity, held.average_price, held.price, decimal_of(share), buffer)
+
+    return Policy(
+        stops_out=stops_out,
+        max_position=Decimal(repr(settings.risk_max_position)),
+        rebalance_drift=Decimal(repr(settings.rebalance_drift)),
+        rebalance_seconds=settings.rebalance_seconds,
+        price_wait_seconds=settings.price_wait_seconds,
+    )
