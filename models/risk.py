@@ -63,14 +63,15 @@ class Approved(Struct, frozen=True, kw_only=True):
 class Reduced(Struct, frozen=True, kw_only=True):
     """A smaller order may go out: `quantity` of it, which is reserved from now on.
 
-    `value` is what the whole order would have come to, against the `limit` of `rule`.
+    `value` is what the whole order would have come to, against the `limit` of `rule`; both are None where
+    something is missing, so that only the part that closes a position may go out.
     """
 
     quantity: Decimal
     rule: Rule
-    value: Decimal
-    limit: Decimal
     detail: str
+    value: Decimal | None = None
+    limit: Decimal | None = None
     warnings: tuple[Measure, ...] = ()
 
 

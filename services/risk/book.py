@@ -1,0 +1,176 @@
+"""The book of everything at stake: positions, orders in flight, prices and days, behind one lock.
+
+What is approved is reserved under the same lock, so that orders that are asked about at once cannot pass a
+limit together.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+from threading import Lock
+
+from models.execution import ExecutionReport
+from models.portfolio import EXACT, ZERO, decimal_of
+from models.risk import Order, Reduced, Refused, Rule, Verdict
+from services.risk.account import Account, Books
+from services.risk.checks import Snapshot, check
+from services.risk.day_watch import DayNews, DayWatch
+from services.risk.holdings import Holdings
+from services.risk.lines import NOTHING
+from services.risk.marks import Marks
+
+SECOND = 1.0
+
+
+class RiskBook:
+    """Judges orders, and keeps what it approved until it has ended. Safe from every thread.
+
+    At most `most_per_second` orders are approved within any second. `news` are told of days by `judge` and
+    `look`, for whoever takes them from it. `clock` is monotonic, `now` in UTC.
+    """
+
+    def __init__(
+        self,
+        days: DayWatch,
+        most_per_second: int,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.marks = Marks()
+        self.news: deque[DayNews] = deque()
+        self._days = days
+        self._clock = clock
+        self._now = now
+        self._holdings = Holdings(self.marks)
+        self._approved: deque[float] = deque(maxlen=most_per_second)
+        self._most_per_second = most_per_second
+        self._is_whole = True
+        self._lock = Lock()
+
+    def open(self, name: str, account: Account, books: Books) -> None:
+        """Measure an account from now on, in place of one of that name."""
+        with self.holdings() as held:
+            former = held.accounts.get(name)
+            if account.day is None and former is not None:
+                account.day = former.day
+            held.open(name, account, books)
+            self._days.opened(held)
+
+    def close(self, name: str) -> None:
+        """Measure an account no longer; what it lost today is remembered."""
+        with self.holdings() as held:
+            self._days.closing(held, name)
+            held.close(name)
+
+    def judge(self, order: Order, name: str) -> Verdict:
+        """Judge an order of an account, and reserve what may go out of it."""
+        with self._lock, localcontext(EXACT):
+            held = self._begin()
+            at = self._clock()
+            account = held.accounts.get(name)
+            if account is None or order.order_id in held.orders:
+                self._is_whole = True
+                return _unfit(order, name, is_known=account is not None)
+            mark = held.marks.price(order.symbol)
+            verdict = check(order, self._seen(held, name, order, mark, at), account.limits)
+            if not isinstance(verdict, Refused):
+                quantity = verdict.quantity if isinstance(verdict, Reduced) else order.quantity
+                price = order.price if mark is None else max(order.price, mark)
+                held.reserve(order, name, quantity, price, at)
+                self._approved.append(at)
+            self._is_whole = True
+            if not (isinstance(verdict, Refused | Reduced) and verdict.rule is Rule.DAILY_LOSS):
+                return verdict
+        self.look()
+        return verdict
+
+    def release(self, order_id: str) -> None:
+        """Have nothing in flight of an order any more: it was never sent."""
+        with self.holdings() as held:
+            held.release(order_id)
+
+    def fill(self, order_id: str, quantity: Decimal, price: Decimal) -> None:
+        """Book a part of an order; an order that is not known changes nothing."""
+        with self.holdings() as held:
+            reservation = held.orders.get(order_id)
+            if reservation is not None:
+                held.book(reservation, quantity, quantity * price)
+
+    def settle(self, report: ExecutionReport) -> None:
+        """Take the end of an order: book what was not yet, and have nothing in flight of it any more.
+
+        One of which nothing is known stays in flight. An order that is not known changes nothing.
+        """
+        with self.holdings() as held:
+            reservation = held.orders.get(report.signal_id)
+            if reservation is None:
+                return
+            if report.status == "unknown":
+                reservation.unknown = True
+                return
+            if report.executed and report.filled_price is not None:
+                filled = decimal_of(report.filled_quantity)
+                quantity = filled - reservation.filled
+                value = filled * decimal_of(report.filled_price) - reservation.paid
+                if quantity > 0:
+                    held.book(reservation, quantity, value, decimal_of(report.fee))
+            held.release(report.signal_id)
+
+    def look(self) -> None:
+        """Open the days that have begun, and halt who has lost too much."""
+        with self.holdings() as held:
+            self.news.extend(self._days.look(held, self._now()))
+
+    def resume(self, name: str | None) -> list[str]:
+        """Lift the halt of an account, of everything when None; return whose halt was lifted."""
+        with self.holdings() as held:
+            return self._days.resume(held, name)
+
+    @contextmanager
+    def holdings(self) -> Iterator[Holdings]:
+        """Give what is held, at the newest prices, to nobody else meanwhile. Decimal is exact within."""
+        with self._lock, localcontext(EXACT):
+            held = self._begin()
+            yield held
+            self._is_whole = True
+
+    def _begin(self) -> Holdings:
+        """Return what is held, at the newest prices; whoever is interrupted from now on has it mended."""
+        held = self._holdings
+        if not self._is_whole:
+            held.mend()
+        self._is_whole = False
+        held.catch_up()
+        return held
+
+    def _seen(self, held: Holdings, name: str, order: Order, mark: Decimal | None, at: float) -> Snapshot:
+        account, stake = held.accounts[name], held.tally.stake(name, order.symbol)
+        if stake is None:
+            line, others = NOTHING, ZERO
+        else:
+            if mark is not None and stake.mark is not mark:  # one that came a moment ago
+                held.tally.revalue(order.symbol, mark)
+            line, others = stake.line(order.owner), stake.others(order.owner)
+        approved = self._approved
+        while approved and approved[0] <= at - SECOND:
+            approved.popleft()
+        return Snapshot(
+            line,
+            others,
+            mark,
+            held.marks.age(order.symbol, at),
+            held.value(name) if account.fixed_value is None else account.fixed_value,
+            held.tally.exposure,
+            len(approved),
+            self._most_per_second,
+            self._days.losses(held, name),
+        )
+
+
+def _unfit(order: Order, name: str, *, is_known: bool) -> Refused:
+    if is_known:
+        return Refused(rule=Rule.MISSING_DATA, detail=f"order {order.order_id} is on its way already")
+    return Refused(rule=Rule.MISSING_DATA, detail=f"what the account {name} holds is not known yet")
