@@ -167,6 +167,9 @@ class Settings(BaseModel):
 
     # Sessions and market data
     reconcile_seconds: Seconds = Field(30.0, description="between comparisons with the table of sessions")
+    lease_seconds: float = Field(
+        6.0, ge=1, le=300, description="until another worker takes over from one that is silent"
+    )
     state_seconds: Seconds = Field(30.0, description="between saves of the strategies' state")
     feed_stale_seconds: float = Field(
         180.0, ge=0, le=604_800, description="silence that is a stale feed; 0 never"
