@@ -36,7 +36,7 @@ class SubscriptionOwner(Protocol):
     """Who reads a subscription and wants to know whether it holds."""
 
     def on_subscribed(self, silent_seconds: float | None) -> None:
-        """Every pattern is confirmed; `silent_seconds` is how long none was, None the first time."""
+        """Every pattern is confirmed; `silent_seconds` since anything was heard, None the first time."""
 
     def on_lost(self, reason: str) -> None:
         """The connection is gone: messages may be missed until `on_subscribed`."""
@@ -90,7 +90,7 @@ class Subscription:
                 yield from self._read_until(stop, sock, reader)
             except (OSError, redis.RedisError, hiredis.HiredisError) as error:
                 if lost_at is None:
-                    lost_at = time.monotonic()
+                    lost_at = self._heard_at or time.monotonic()
                     self._owner.on_lost(_describe(error))
                 self._disconnect()
                 yield []

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from services.embedded import EmbeddedValkey
-from services.subscription import Subscription
+from services.subscription import DEAD_AFTER_SECONDS, Subscription
 from tests.support import eventually
 
 
@@ -105,6 +105,11 @@ def test_a_server_that_hangs_is_noticed_and_left(own_valkey: EmbeddedValkey) -> 
         finally:
             own_valkey.resume()
         eventually(lambda: len(reader.subscribed) == 2)
+        silent_seconds = reader.subscribed[1]
+        assert silent_seconds is not None
+        assert (
+            silent_seconds >= DEAD_AFTER_SECONDS
+        )  # from when it was heard last, not from when that was noticed
 
 
 def test_a_server_that_is_down_at_the_start_is_waited_for(own_valkey: EmbeddedValkey) -> None:
