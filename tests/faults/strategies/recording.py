@@ -12,7 +12,7 @@ from models.market_data import Bar, Trade
 from strategies.base_strategy import BaseStrategy
 
 JOURNALS = "journals"
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # so long ago that no run gets to the future
 
 
 class Listens(BaseStrategy):
