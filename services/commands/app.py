@@ -15,6 +15,7 @@ from services.commands import worker
 from services.commands.dead_letters import dead_letters
 from services.commands.demo import demo
 from services.commands.doctor import doctor
+from services.commands.executions import executions
 from services.commands.gateway import gateway
 from services.commands.migrate import migrate
 from services.commands.oms import oms
@@ -73,6 +74,7 @@ def build(stop: StopSignal) -> typer.Typer:
     app.command()(doctor)
     app.add_typer(sessions, name="session")
     app.add_typer(signals, name="signals")
+    app.add_typer(executions, name="executions")
     app.add_typer(strategies, name="strategies")
     app.add_typer(dead_letters, name="dead-letters")
     return app
