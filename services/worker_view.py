@@ -3,7 +3,7 @@
 import hmac
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -13,6 +13,7 @@ from services.control_listener import ControlListener
 from services.data_consumer import DataConsumer
 from services.database_check import DatabaseCheck
 from services.freezes.suspects import Suspects
+from services.portfolio.portfolio import Portfolio
 from services.reconciliation import Reconciler
 from services.routing import Router
 from services.session import ENDED
@@ -41,6 +42,7 @@ class Shown:
     reconciler: Reconciler
     router: Router
     database_check: DatabaseCheck | None
+    portfolio: Portfolio | None = None
 
 
 class WorkerView:
@@ -85,6 +87,18 @@ class WorkerView:
         self._shown.control.resume(key)
         return True
 
+    def executions(self) -> list[dict[str, Any]]:
+        """Describe every portfolio execution that has not ended; none without a database."""
+        portfolio = self._shown.portfolio
+        return [] if portfolio is None else portfolio.executions()
+
+    def command_execution(
+        self, execution_id: str, command: Literal["stop", "pause", "resume"]
+    ) -> bool | None:
+        """Have an execution stopped, paused or resumed; None where there is none, false in a wrong state."""
+        portfolio = self._shown.portfolio
+        return None if portfolio is None else portfolio.command(execution_id, command)
+
     def _make_conditions(self) -> Conditions:
         shown, check = self._shown, self._shown.database_check
         conditions = Conditions()
@@ -98,6 +112,8 @@ class WorkerView:
         conditions.add("gateway", lambda: shown.desk.circuit_reason)
         if check is not None:
             conditions.add("database", lambda: check.reason)
+        if (portfolio := shown.portfolio) is not None:
+            conditions.add("approvals", lambda: portfolio.reason)
         return conditions
 
     def _silent_feeds(self) -> str | None:
