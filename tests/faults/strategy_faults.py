@@ -16,6 +16,7 @@ LISTENERS = 100
 DEADLINE = 0.25
 INTERVAL = 0.02
 CALM_BARS, BARS = 25, 75
+CALLS = 3  # two, where the machine does not hold up others in between
 MISBEHAVING = """
 import re, time
 from strategies.base_strategy import BaseStrategy
@@ -36,7 +37,10 @@ _never = Event()
 
 @dataclass(frozen=True)
 class StrategyFault:
-    """One session runs `on_bar` and `on_stop` as given here; `states` are those that it may be left in."""
+    """One session runs `on_bar` and `on_stop` as given here; `states` are those that it may be left in.
+
+    One that `holds_lock` computes in C with the interpreter's lock: it may take its time, but not often.
+    """
 
     name: str
     promise: str
@@ -44,6 +48,7 @@ class StrategyFault:
     on_stop: str = "pass"
     states: tuple[str, ...] = ("QUARANTINED",)
     rounds: int = 3
+    holds_lock: bool = False
 
     def run(self, terms: Terms) -> Result:
         """Start a misbehaving session in every round, among listeners of the same symbol."""
@@ -72,6 +77,10 @@ class StrategyFault:
         if self.on_stop == "pass":
             state = eventually(lambda: self._state(stage.worker, bad), 5, f"{bad} is {self.states}")
             result.figures["ended"] = state
+        if self.holds_lock:
+            calls = int(stage.worker.sessions()[bad]["bars"])
+            result.note_largest("calls until it was found", calls)
+            result.expect(calls <= CALLS, f"it held up the others {calls} times")
         stage.ended.add(bad)
         stage.worker.control("unsubscribe", SYMBOL, session=bad)
         self._judge_waits(stage, keys, (calm, struck), result)
@@ -92,7 +101,10 @@ class StrategyFault:
         result.note_largest("stalls", stalls)
         result.recover.append(longest)
         limit = 2 * DEADLINE + calm
-        result.expect(longest <= limit, f"others waited {1e3 * longest:.0f} ms, at most {1e3 * limit:.0f}")
+        result.expect(
+            self.holds_lock or longest <= limit,
+            f"others waited {1e3 * longest:.0f} ms, at most {1e3 * limit:.0f}",
+        )
         result.expect(stalls <= 1, f"others were held up {stalls} times")
 
 
@@ -131,9 +143,10 @@ EXPERIMENTS = (
     ),
     StrategyFault(
         "strategy-1-gb",
-        "A list of 1 GB, made in one step, costs the others no event and no more than one wait.",
+        "A list of 1 GB, made in one step on every bar, costs the others no event, and two bars' wait.",
         on_bar="self.hoard = [0] * 134_217_728; self.hoard = None",
-        states=("RUNNING", "QUARANTINED", "ERROR"),
+        states=("QUARANTINED", "ERROR"),
+        holds_lock=True,
     ),
     StrategyFault(
         "strategy-recursion",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tests.faults import (
+    freeze_faults,
     gateway_faults,
     kill_steps,
     kills,
@@ -30,6 +31,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *gateway_faults.EXPERIMENTS,
         *postgres_faults.EXPERIMENTS,
         *strategy_faults.EXPERIMENTS,
+        *freeze_faults.EXPERIMENTS,
         *soak.EXPERIMENTS,
     )
 }
