@@ -16,6 +16,7 @@ import structlog
 from models.errors import StrategyError, StrategyRejected, StrategyTimedOut
 from models.execution import ExecutionReport
 from models.gap import Gap
+from models.lease import Standing
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal
@@ -40,6 +41,10 @@ log = structlog.get_logger(__name__)
 throttle = Throttle(LOG_SECONDS)
 
 
+def _nobody_else(_: str) -> None:
+    """Say that no other worker has the session: there is none."""
+
+
 @dataclass(frozen=True)
 class SessionHost:
     """What a session needs of the worker around it.
@@ -49,6 +54,8 @@ class SessionHost:
     `unroute` takes a session out of the routing table; after `max_errors` in a row it is given up.
     `count_error` counts a failed call by the strategy's name. `changed` tells that the session with this key
     is in another state. A call may take `deadline_ms`; a class may ask for more, up to `deadline_max_ms`.
+    `claim` takes a session for this worker; it returns the worker that has it, or None when it is this one,
+    and raises StorageUnavailable.
     """
 
     submit: Callable[[Signal, float, str | None], str | None]
@@ -59,6 +66,7 @@ class SessionHost:
     max_errors: int
     deadline_ms: int = 250
     deadline_max_ms: int = 5000
+    claim: Callable[[str], str | None] = _nobody_else
 
 
 class Session:
@@ -164,6 +172,8 @@ class Session:
         self.strategy.position = self.strategy.position.after_signal(signal)
         fenced = self.memory.feed is not None and self.memory.feed.fenced_for is not None
         barred = GAP_FENCE if fenced else TOO_MANY if too_many else None
+        if self.state is SessionState.STANDBY:
+            barred = Standing.LOST
         refusal = self._host.submit(signal, self._turn.received_at, barred)
         if refusal is not None:
             self._host.post(self, failed(signal, "refused", refusal, 0, self._turn.received_at).report)
@@ -223,7 +233,7 @@ class Session:
         if told is None:
             return  # of an earlier session under the same key, or answered before
         self.outcomes[_outcome(told)] += 1
-        if self.state is SessionState.STOPPED:  # `on_stop` was its last word
+        if self.state in {SessionState.STOPPED, SessionState.STANDBY}:  # `on_stop` was its last word
             self.strategy.position = self.strategy.position.after_report(told)
         else:
             self.strategy.apply_report(told)
@@ -242,7 +252,8 @@ class Session:
         if self.state in {SessionState.STOPPED, SessionState.QUARANTINED}:
             return  # a quarantined strategy may still be running somewhere
         self._host.unroute(self.identity.symbol, self)  # here, so that it is known which bar was its last
-        self.state = SessionState.STOPPED
+        if self.state is not SessionState.STANDBY:
+            self.state = SessionState.STOPPED
         self.strategy.on_stop()
 
 

@@ -5,13 +5,14 @@ by the gateway's word. Building a session happens outside the lock; only the boo
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
 import structlog
 
+from models.errors import StorageUnavailable
 from models.execution import ExecutionReport
 from models.market_data import ControlEvent
 from models.session import AssetType, Lifecycle, SessionIdentity, SessionRecord, SessionState
@@ -26,17 +27,30 @@ from services.turn import Errand, Turn
 from services.warm_up import join
 
 OUTCOME_UNKNOWN = "the outcome of an order is unknown"
+# States that end by themselves: then the session starts.
+WAITING = {SessionState.PENDING, SessionState.STANDBY}
 
 log = structlog.get_logger(__name__)
 
 
 class WaitingSession:
-    """A session without a strategy: being built, PENDING, in ERROR, or HALTED before it was built."""
+    """A session without a strategy: being built, PENDING, STANDBY, in ERROR, HALTED before it was built."""
 
     def __init__(self, record: SessionRecord) -> None:
         self.identity = record.identity
         self.state = record.state
         self.reason = record.reason
+
+    def claim(self, claim: Callable[[str], str | None]) -> bool:
+        """Take the session for this worker; false, and its state says why, where that cannot be done."""
+        try:
+            owner = claim(self.identity.key)
+        except StorageUnavailable as error:
+            self.state, self.reason = SessionState.PENDING, str(error)
+            return False
+        if owner is not None:
+            self.state, self.reason = SessionState.STANDBY, runs_on(owner)
+        return owner is None
 
     def describe(self) -> dict[str, Any]:
         """Return what /sessions shows, in the names of the wire."""
@@ -72,10 +86,8 @@ class StrategyManager:
             return self.start_session(event.symbol, event.strategy_id, event.session_id, event.type)
         if event.session_id is not None:
             stopped = self.stop_session(event.session_id)
-        elif event.strategy_id is not None:
-            stopped = self.stop_sessions(event.symbol, event.strategy_id)
         else:
-            stopped = self.stop_sessions(event.symbol)
+            stopped = self.stop_sessions(event.symbol, event.strategy_id)
         return "stopped" if stopped else "nothing_to_stop"
 
     def start_session(
@@ -85,13 +97,16 @@ class StrategyManager:
         session_id: str | None = None,
         asset_type: AssetType = "stock",
     ) -> str:
-        """Start a session; return `started`, `duplicate` (it is there), `pending`, `halted` or `error`."""
+        """Start a session; return what came of it.
+
+        `started`, `duplicate` (it is there), `standby` (another worker has it), `pending`, `halted`, `error`.
+        """
         strategy_id = strategy_id or default_strategy_id(symbol)
         with self._lock:
-            key = self._key(symbol, strategy_id, session_id)
+            key = _key(self._sessions, symbol, strategy_id, session_id)
             held = self._sessions.get(key)
-            if held is not None and held.state is SessionState.PENDING:
-                return "pending"  # it starts with its state, once what it waits for answers
+            if held is not None and held.state in WAITING:
+                return held.state.lower()  # it starts with its state, once what it waits for is there
             if held is not None and held.state is not SessionState.ERROR:
                 return "duplicate"
         identity = SessionIdentity(
@@ -113,36 +128,53 @@ class StrategyManager:
         key = record.identity.key
         with self._lock:
             held = self._sessions.get(key)
-            if held is not None and held.state is not SessionState.PENDING:
+            if held is not None and held.state not in WAITING:
                 return
             self._sessions[key] = WaitingSession(record)
         if record.state is SessionState.HALTED:
             self.halts.add(key, record.reason or OUTCOME_UNKNOWN)
         self._host.changed(key)
 
+    def stand_by(self, key: str, reason: str) -> None:
+        """Leave a session to the worker that took it over: what it decides from now on goes nowhere."""
+        with self._lock:
+            held = self._sessions.get(key)
+            if held is None or held.state is SessionState.STANDBY:
+                return
+            standby = SessionRecord(identity=held.identity, state=SessionState.STANDBY, reason=reason)
+            self._sessions[key] = WaitingSession(standby)
+        if isinstance(held, Session):
+            if held.state not in ENDED:
+                held.state, held.reason = SessionState.STANDBY, reason
+            self._states.forsake(held)
+            self._router.remove(held.identity.symbol, held)
+            self._host.post(held, Lifecycle("stop", datetime.now(UTC)))
+
     def stop_session(self, session_id: str) -> int:
         """Stop the session with this session id, or key; return how many were stopped."""
         return self._stop(lambda identity: session_id in {identity.session_id, identity.key})
 
-    def stop_sessions(self, symbol: str, strategy_id: str | None = None) -> int:
-        """Stop every session on a symbol, or every one of a strategy there; return how many."""
-        return self._stop(
-            lambda identity: identity.symbol == symbol and strategy_id in {None, identity.strategy_id}
-        )
+    def stop_sessions(self, symbol: str | None = None, strategy_id: str | None = None) -> int:
+        """Stop every session, or those on a symbol, or of a strategy; return how many.
 
-    def stop_all(self) -> int:
-        """Stop every session; return how many. `on_stop` runs on the data thread soon."""
-        return self._stop(lambda _: True)
+        `on_stop` runs on the data thread soon.
+        """
+        return self._stop(
+            lambda identity: symbol in {None, identity.symbol} and strategy_id in {None, identity.strategy_id}
+        )
 
     def report(self, key: str, report: ExecutionReport) -> None:
         """Tell a session the outcome of one of its signals."""
-        self._states.answer(key, report)
+        if not self._stands_by(key):  # else its owner finds out for itself
+            self._states.answer(key, report)
 
     def halt_session(self, key: str, reason: str) -> None:
         """Tell a session nothing more until a person looked: the outcome of an order is unknown.
 
         Holds for the next session of this key, too, where this one is stopped or was not there yet.
         """
+        if self._stands_by(key):
+            return
         self.halts.add(key, reason)
         session = self._sessions.get(key)
         if isinstance(session, Session):
@@ -167,23 +199,19 @@ class StrategyManager:
 
     def count_states(self) -> Counter[str]:
         """Return how many sessions are in each state."""
-        with self._lock:
-            return Counter(session.state.value for session in self._sessions.values())
+        return Counter(record.state.value for record in self.records().values())
 
-    def _key(self, symbol: str, strategy_id: str, session_id: str | None) -> str:
-        if session_id is not None:
-            return session_id
-        qualified = f"{strategy_id}@{symbol}"
-        held = self._sessions.get(strategy_id)
-        if qualified not in self._sessions and (held is None or held.identity.symbol == symbol):
-            return strategy_id
-        return qualified
+    def _stands_by(self, key: str) -> bool:
+        held = self._sessions.get(key)
+        return held is not None and held.state is SessionState.STANDBY
 
     def _begin(self, identity: SessionIdentity, *, known: bool) -> str:
         waiting = WaitingSession(SessionRecord(identity=identity, state=SessionState.STARTING))
         with self._lock:
             self._sessions[identity.key] = waiting
-        if (reason := self.halts.reason(identity.key)) is not None:
+        if not waiting.claim(self._host.claim):
+            outcome = waiting.state.lower()
+        elif (reason := self.halts.reason(identity.key)) is not None:
             waiting.state, waiting.reason = SessionState.HALTED, reason
             log.warning("session_halted_before", session=identity.key, reason=reason)
             outcome = "halted"
@@ -209,13 +237,7 @@ class StrategyManager:
         joined = Errand(lambda joining: join(joining, self._router, self._data_turn), many_calls=True)
         self._host.post(session, joined)
         self._states.enter(session)
-        log.info(
-            "session_started",
-            session=identity.key,
-            strategy=identity.strategy_id,
-            symbol=identity.symbol,
-            state_restored=session.memory.restored,
-        )
+        _log_start(session)
         return "started"
 
     def _stop(self, chosen: Callable[[SessionIdentity], bool]) -> int:
@@ -230,5 +252,33 @@ class StrategyManager:
                     session.state = SessionState.STOPPING
                 self._host.post(session, Lifecycle("stop", datetime.now(UTC)))
                 self._states.leave(session)
-            self._host.changed(session.identity.key)
+            if session.state is not SessionState.STANDBY:
+                self._host.changed(session.identity.key)
         return len(stopping)
+
+
+def _log_start(session: Session) -> None:
+    log.info(
+        "session_started",
+        session=session.identity.key,
+        strategy=session.identity.strategy_id,
+        symbol=session.identity.symbol,
+        state_restored=session.memory.restored,
+    )
+
+
+def runs_on(worker: str) -> str:
+    """Return the reason of a session that stands by."""
+    return f"runs on worker {worker}"
+
+
+def _key(
+    held: Mapping[str, Session | WaitingSession], symbol: str, strategy_id: str, session_id: str | None
+) -> str:
+    """Return the key of a session: its id, or its strategy's, with the symbol where that one is taken."""
+    if session_id is not None:
+        return session_id
+    qualified, same = f"{strategy_id}@{symbol}", held.get(strategy_id)
+    if qualified not in held and (same is None or same.identity.symbol == symbol):
+        return strategy_id
+    return qualified

@@ -128,7 +128,7 @@ class Worker:
         self._desk.drain(_halfway(deadline))
         self._mailbox.flush(_left(_halfway(deadline)))
         self._session_registry.stop(_left(_halfway(deadline)))
-        self._manager.stop_all()
+        self._manager.stop_sessions()
         told = self._mailbox.flush(_left(_halfway(deadline)))
         unsent = self._desk.stop(_halfway(deadline))
         self._mailbox.flush(_left(_halfway(deadline)))

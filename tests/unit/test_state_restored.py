@@ -189,7 +189,7 @@ def test_on_stop_comes_before_the_last_save() -> None:
 
     world = World(Stopping)
     world.start()
-    world.manager.stop_all()
+    world.manager.stop_sessions()
     world.write()
     assert world.store.held["s1"].state == '{"seen":["stopped"]}'
 
@@ -206,7 +206,7 @@ def test_a_session_stopped_and_started_again_goes_on_where_it_stood_though_nothi
 def test_an_answer_that_comes_after_on_stop_is_still_in_the_saved_position() -> None:
     world = World(LastWords)
     strategy = world.start()
-    world.manager.stop_all()
+    world.manager.stop_sessions()
     world.answer(world.sent[0])
     world.write()
     position = world.store.held["s1"].position
@@ -217,7 +217,7 @@ def test_an_answer_that_comes_after_on_stop_is_still_in_the_saved_position() -> 
 def test_an_answer_to_the_session_before_is_booked_by_the_one_that_took_its_place() -> None:
     world = World(LastWords)
     world.start()
-    world.manager.stop_all()
+    world.manager.stop_sessions()
     strategy = world.start()
     assert (strategy.position.quantity, strategy.position.expected) == (0.0, 1.0)
     world.answer(world.sent[0])
@@ -308,7 +308,7 @@ def test_a_stop_that_is_asked_for_twice_saves_the_same() -> None:
     world = World()
     world.start()
     session = world.session()
-    world.manager.stop_all()
+    world.manager.stop_sessions()
     session.handle(Lifecycle("stop", NOON))
     world.states.save(session)
     world.write()

@@ -247,7 +247,7 @@ def test_the_bars_of_a_symbol_go_with_its_last_session() -> None:
     world = World(Idle)
     world.start("s1")
     world.bar(0)
-    world.manager.stop_all()
+    world.manager.stop_sessions()
     assert world.router.feed("AAPL").recent == {}
     world.strategy = Counting
     assert world.start("s2").seen == []
