@@ -2,7 +2,7 @@
 
 import hmac
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import structlog
@@ -13,6 +13,7 @@ from services.control_listener import ControlListener
 from services.data_consumer import DataConsumer
 from services.database_check import DatabaseCheck
 from services.freezes.suspects import Suspects
+from services.portfolio.absent import NoPortfolio
 from services.portfolio.portfolio import Portfolio
 from services.reconciliation import Reconciler
 from services.routing import Router
@@ -42,7 +43,7 @@ class Shown:
     reconciler: Reconciler
     router: Router
     database_check: DatabaseCheck | None
-    portfolio: Portfolio | None = None
+    portfolio: Portfolio | NoPortfolio = field(default_factory=NoPortfolio)
 
 
 class WorkerView:
@@ -89,15 +90,13 @@ class WorkerView:
 
     def executions(self) -> list[dict[str, Any]]:
         """Describe every portfolio execution that has not ended; none without a database."""
-        portfolio = self._shown.portfolio
-        return [] if portfolio is None else portfolio.executions()
+        return self._shown.portfolio.executions()
 
     def command_execution(
         self, execution_id: str, command: Literal["stop", "pause", "resume"]
     ) -> bool | None:
         """Have an execution stopped, paused or resumed; None where there is none, false in a wrong state."""
-        portfolio = self._shown.portfolio
-        return None if portfolio is None else portfolio.command(execution_id, command)
+        return self._shown.portfolio.command(execution_id, command)
 
     def _make_conditions(self) -> Conditions:
         shown, check = self._shown, self._shown.database_check
@@ -112,8 +111,7 @@ class WorkerView:
         conditions.add("gateway", lambda: shown.desk.circuit_reason)
         if check is not None:
             conditions.add("database", lambda: check.reason)
-        if (portfolio := shown.portfolio) is not None:
-            conditions.add("approvals", lambda: portfolio.reason)
+        conditions.add("approvals", lambda: shown.portfolio.reason)
         return conditions
 
     def _silent_feeds(self) -> str | None:

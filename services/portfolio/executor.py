@@ -53,6 +53,7 @@ class PortfolioExecutor:
         self._looks_at = 0.0
         self._compares_at = 0.0
         self.reason: str | None = "executions are not read yet"
+        self._holds = False
         self._wake = Event()
         self._stop = Event()
         self._idle = Event()
@@ -77,6 +78,10 @@ class PortfolioExecutor:
         for key in list(self._executions):
             self._post(Letter(key, "stop", "the worker was stopped"))
         return not self._executions or self._idle.wait(timeout)
+
+    def hold(self) -> None:
+        """Decide nothing any more; what comes of orders is still booked."""
+        self._holds = True
 
     def look_for_new(self) -> None:
         """Have executions looked for that were written by others."""
@@ -133,6 +138,8 @@ class PortfolioExecutor:
         if not self._is_read or now >= self._compares_at:
             self._compare()
         touched = self._take_letters()
+        if self._holds:
+            return
         looks = now >= self._looks_at
         if looks:
             self._looks_at = now + LOOK_SECONDS

@@ -58,6 +58,7 @@ class Portfolio:
 
     def __init__(self, settings: Settings, database_url: str, around: Surroundings) -> None:
         self._around = around
+        self._closes_positions = settings.shutdown_close_positions
         self._database = Database(database_url, size=2)
         stop = Event()
         self._events = EventPublisher(self._database, make_publisher(settings, Event()))
@@ -94,13 +95,16 @@ class Portfolio:
         self._executor.start()
         self._approvals.start()
 
-    def stop_approvals(self, timeout: float) -> None:
-        """Take no new approvals any more."""
-        self._approvals.stop(timeout)
-
     def wind_down(self, timeout: float) -> bool:
-        """Close the positions of every execution; false when some are left after `timeout` seconds."""
-        return self._executor.wind_down(timeout)
+        """Take no new approvals, and decide nothing any more.
+
+        With SHUTDOWN_CLOSE_POSITIONS the positions of every execution are closed first; false when some are
+        left after `timeout` seconds.
+        """
+        self._approvals.stop(timeout / 2)
+        closed = not self._closes_positions or self._executor.wind_down(timeout / 2)
+        self._executor.hold()
+        return closed
 
     def stop(self, timeout: float) -> bool:
         """Leave executions as they are, for the next start; false when a thread did not end in time."""
@@ -110,7 +114,7 @@ class Portfolio:
         self._database.close()
         return ended
 
-    def before(self, sessions: Sessions) -> ReportDispatch:
+    def before(self, sessions: Sessions) -> Sessions:
         """Return who hears of signals: executions of theirs, `sessions` of all others."""
         return ReportDispatch(sessions, self._executor)
 
