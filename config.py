@@ -26,9 +26,14 @@ __all__ = ["Settings", "load_settings", "masked"]
 _LARGEST_FILE = 64 * 1024
 
 
-def load_settings(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    dotenv: Path | None = Path(".env"),
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
     """Read, check and return the settings; `environ` defaults to the process's own.
 
+    `overrides` come from the command line and win over everything; POSTGRES_* there over a DATABASE_URL, too.
     Raises ConfigError with one line per problem, each naming the variable, its source and what to do.
     """
     problems: list[str] = []
@@ -37,10 +42,13 @@ def load_settings(environ: Mapping[str, str] | None = None, dotenv: Path | None 
         given = _given(_read_dotenv(dotenv, problems), str(dotenv), problems) | given
     if path := given.get("config_path"):
         given = _given(_read_yaml(path, problems), masked(path.text), problems) | given
-    settings = _validated(given, problems)
+    ordered = _given(overrides or {}, "the command line", problems)
+    if "database_url" not in ordered and any(name.startswith("postgres_") for name in ordered):
+        given.pop("database_url", None)
+    settings = _validated(given | ordered, problems)
     if problems:
         raise ConfigError("\n".join(problems))
-    if settings.database_url is None and any(name.startswith("postgres_") for name in given):
+    if settings.database_url is None and any(name.startswith("postgres_") for name in given | ordered):
         settings = settings.model_copy(update={"database_url": _stand_in(settings)})
     return settings
 

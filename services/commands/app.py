@@ -17,6 +17,7 @@ from services.commands.demo import demo
 from services.commands.doctor import doctor
 from services.commands.executions import executions
 from services.commands.gateway import gateway
+from services.commands.intake import make_intake
 from services.commands.migrate import migrate
 from services.commands.oms import oms
 from services.commands.session import sessions
@@ -65,11 +66,13 @@ def build(stop: StopSignal) -> typer.Typer:
     def default(context: typer.Context) -> None:
         if context.invoked_subcommand is None:
             raise typer.Exit(worker.run(stop))
-        stop.release()
+        if context.invoked_subcommand != "intake":  # which ends in order, like the worker
+            stop.release()
 
     app.command()(demo)
     app.command()(gateway)
     app.command()(oms)
+    app.command("intake")(make_intake(stop))
     app.command()(migrate)
     app.command()(doctor)
     app.add_typer(sessions, name="session")

@@ -5,13 +5,18 @@ from collections.abc import Sequence
 from threading import Event
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka import Message as KafkaMessage
 
 from services.intake.gathering import gathered
 from services.intake.kafka_config import LOGGER, Config, of_consumer
 from services.intake.kafka_offsets import Offsets
-from services.intake.messages import Membership, Message, Place
+from services.intake.messages import Membership, Message, Place, time_of
 from services.telemetry.logs import Throttle
 
 ID_HEADER = "id"
@@ -137,6 +142,7 @@ class KafkaSource:
                 payload=_bytes(given.value()),
                 key=_bytes(given.key()).decode(errors="replace"),
                 id=_bytes(headers.get(ID_HEADER)).decode(errors="replace") or str(place),
+                written_at=time_of(given.timestamp()[1]),
             )
         ]
 

@@ -7,6 +7,7 @@ to the one that writes.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -39,6 +40,7 @@ class Message(Struct, frozen=True, kw_only=True):
     `id` is what its publisher called it: the same id again is the same message, sent twice. Where a publisher
     gives none it is the place. `delivered` counts how often it was given to a consumer of the group, this
     time included: Redis counts for the whole group, Kafka does not count, so that it is always 1 there.
+    `written_at` is the broker's time.
     """
 
     place: Place
@@ -46,6 +48,15 @@ class Message(Struct, frozen=True, kw_only=True):
     key: str = ""
     id: str = ""
     delivered: int = 1
+    written_at: datetime | None = None
+
+
+def time_of(milliseconds: int) -> datetime | None:
+    """Return a broker's Unix time as a datetime; None for what cannot be one."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 class MessageSource(Protocol):

@@ -13,7 +13,7 @@ import structlog
 
 from models.settings import masked
 from services.intake.gathering import backoff, gathered, waited
-from services.intake.messages import Membership, Message, Place
+from services.intake.messages import Membership, Message, Place, time_of
 from services.intake.redis_group import BEGINNING, CHUNK, Entry, RedisGroup
 from services.telemetry.logs import Throttle
 
@@ -189,4 +189,5 @@ def _message(topic: str, entry: Entry, delivered: int) -> Message:
         key=entry.fields.get(KEY, b"").decode(errors="replace"),
         id=entry.fields.get(ID, b"").decode(errors="replace") or str(place),
         delivered=delivered,
+        written_at=time_of(int(entry.id.partition("-")[0])),
     )

@@ -1,0 +1,178 @@
+"""The loop of the intake: take a batch, store it, write down what was refused, and only then commit.
+
+While one batch is being stored, the next is read: PostgreSQL and Python work at the same time. A batch that
+cannot be stored holds up everything behind it, for as long as MAX_RETRIES allows; then the consumer ends and
+says so. Nothing is ever skipped.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from uuid import uuid4
+
+import structlog
+
+from models.errors import StorageConflict, StorageUnavailable
+from services.intake.batch import Batch, portions
+from services.intake.counters import IntakeCounters
+from services.intake.discovered import DiscoveredReader
+from services.intake.messages import Message, MessagePublisher, MessageSource
+from services.intake.pace import Ending, Pace, Vigil
+from services.intake.refusals import STRATEGY_DEAD_LETTERS, Refusals
+from services.intake.repository import BulkResult, StrategyRepository
+from services.telemetry.health import Heartbeat
+
+POLL_SECONDS = 0.5
+AHEAD_SECONDS = 0.02
+FLUSH_SECONDS = 10.0
+CLOSE_SECONDS = 10.0
+LAG_SECONDS = 5.0
+LONGEST_PAUSE = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class IntakeConsumer:
+    """Takes discovered strategies from a source into the catalogue, on the thread that calls `run`.
+
+    `time_database` is told the seconds that each batch took to store.
+    """
+
+    def __init__(  # noqa: PLR0913 — the ends of four ways meet here
+        self,
+        source: MessageSource,
+        publisher: MessagePublisher,
+        reader: DiscoveredReader,
+        repository: StrategyRepository,
+        *,
+        pace: Pace,
+        stop: Event,
+        counters: IntakeCounters | None = None,
+        time_database: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self.counters = counters or IntakeCounters()
+        self.heartbeat = Heartbeat()
+        self.trouble: str | None = None
+        self._source = source
+        self._publisher = publisher
+        self._refusals = Refusals(publisher, STRATEGY_DEAD_LETTERS)
+        self._reader = reader
+        self._repository = repository
+        self._pace = pace
+        self._stop = stop
+        self._time_database = time_database
+        self._ahead: list[Message] = []
+        self._lag_at = 0.0
+
+    @property
+    def source_reason(self) -> str | None:
+        """Why no messages can be had now, or None."""
+        return self._source.reason
+
+    def run(self) -> Ending:
+        """Work until there is a reason to end; give back what is in hand, and return that reason.
+
+        Raises ConfigError when the database has no tables for this version.
+        """
+        try:
+            with ThreadPoolExecutor(1, "intake-writer") as writer:
+                ending = self._work(writer)
+        finally:
+            self._publisher.close(FLUSH_SECONDS)
+            self._source.close(CLOSE_SECONDS)
+        log.info("intake_ended", ending=ending, messages=self.counters.messages, **self.counters.outcomes)
+        return ending
+
+    def _work(self, writer: ThreadPoolExecutor) -> Ending:
+        vigil = Vigil(self._pace)
+        while not self._stop.is_set():
+            self.heartbeat.beat()
+            messages, self._ahead = self._ahead, []
+            if not messages:
+                messages = self._source.poll(self._pace.batch_size, POLL_SECONDS, vigil.gather_seconds())
+            for portion in portions(messages):
+                vigil.heard()
+                if not self._finish(portion, writer):
+                    return Ending.STOPPED if self._stop.is_set() else Ending.FAILED
+            self._look_around()
+            if not self._ahead and (ending := vigil.ending(self._source.reason)) is not None:
+                return ending
+        return Ending.STOPPED
+
+    def _finish(self, messages: list[Message], writer: ThreadPoolExecutor) -> bool:
+        """Bring messages to their end, trying again as often as is allowed; false when they have none."""
+        batch = Batch(messages, self._reader)
+        storing: Future[BulkResult] | None = writer.submit(self._store, batch)
+        self._read_ahead(messages)
+        with structlog.contextvars.bound_contextvars(batch=uuid4().hex[:12]):
+            for attempt in range(self._pace.max_retries + 1):
+                self.heartbeat.beat()
+                try:
+                    self._settle(batch, storing)
+                except StorageUnavailable as error:
+                    self.trouble = str(error)
+                    log.warning("intake_batch_failed", attempt=attempt, reason=self.trouble)
+                else:
+                    self.trouble = None
+                    self._count(batch)
+                    return True
+                if attempt < self._pace.max_retries:
+                    batch = self._paused(batch, attempt)
+                    storing = None
+                if self._stop.is_set():
+                    break
+            log.error("intake_batch_given_back", messages=len(batch.messages), reason=self.trouble)
+        return False
+
+    def _read_ahead(self, messages: list[Message]) -> None:
+        """Read the next messages where this batch is full, so that more are likely to wait."""
+        if len(messages) >= self._pace.batch_size and not self._ahead:
+            self._ahead = self._source.poll(self._pace.batch_size, 0.0, AHEAD_SECONDS)
+
+    def _store(self, batch: Batch) -> BulkResult:
+        started = time.monotonic()
+        result = self._repository.bulk_insert_strategies(batch.strategies)
+        self._time_database(time.monotonic() - started)
+        return result
+
+    def _settle(self, batch: Batch, storing: Future[BulkResult] | None) -> None:
+        """Go on with a batch from where it is. Raises StorageUnavailable."""
+        if batch.result is None:
+            batch.stored(self._store(batch) if storing is None else storing.result())
+        for message, reason, detail in batch.refused[batch.published :]:
+            self._refusals.add(message, reason, detail)
+            batch.published += 1
+        try:
+            self._publisher.flush(FLUSH_SECONDS)
+        except StorageConflict as error:  # a dead letter that no broker takes must not hold up the rest
+            log.exception("intake_dead_letter_refused", reason=str(error))
+        self._source.commit(batch.messages)
+
+    def _paused(self, batch: Batch, attempt: int) -> Batch:
+        """Wait before another attempt; what went to another consumer meanwhile is left out of it."""
+        self.counters.retries += 1
+        pause = min(LONGEST_PAUSE, 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
+        in_hand = batch.messages + self._ahead
+        still = {each.place for each in self._source.hold(in_hand, pause)}
+        self._ahead = [each for each in self._ahead if each.place in still]
+        mine = [each for each in batch.messages if each.place in still]
+        return batch if len(mine) == len(batch.messages) else Batch(mine, self._reader)
+
+    def _count(self, batch: Batch) -> None:
+        counters, result = self.counters, batch.result or BulkResult()
+        counters.batches += 1
+        refused = len(batch.refused)
+        taken = {"inserted": result.inserted, "updated": result.updated}
+        unchanged = len(batch.messages) - refused - sum(taken.values())
+        counters.outcomes.update(taken | {"unchanged": unchanged, "refused": refused})
+        counters.refusals.update(each.reason for each in batch.refused)
+        log.info("intake_batch", messages=len(batch.messages), **taken, unchanged=unchanged, refused=refused)
+
+    def _look_around(self) -> None:
+        now = time.monotonic()
+        if now >= self._lag_at:
+            self._lag_at = now + LAG_SECONDS
+            self.counters.lag = self._source.lag()
+            self.counters.lost = self._source.lost
