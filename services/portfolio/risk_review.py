@@ -1,6 +1,6 @@
 """Every order of an execution goes past the risk desk before it is written down."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -35,10 +35,11 @@ class RiskGate(Protocol):
     def settle(self, report: ExecutionReport) -> None:
         """Take the end of an order."""
 
-    def mark(self, symbol: str, price: float, at: float) -> None:
-        """Take a price that flowed by, `at` in monotonic seconds. On the data thread."""
+    @property
+    def mark(self) -> Callable[[str, float, float], None]:
+        """Takes a price that flowed by: symbol, price, and when in monotonic seconds. On the data thread."""
 
-    def resume(self, account: str) -> None:
+    def resume(self, account: str) -> object:
         """Lift the halt of an account."""
 
     def stopped_out(self, account: str, order: Order, entry: Decimal) -> None:
