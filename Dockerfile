@@ -1,14 +1,14 @@
-# The worker and its commands, with what they need at runtime, Kafka too: no embedded servers, no demo, no tests.
+# The worker and its commands with what they need at runtime, Kafka and an OMS too: no embedded servers, demo or tests.
 #
 # The base image is pinned by its version tag. A tag can be moved by whoever publishes it; where that matters, append
 # the digest that your registry shows for it (python:3.11.13-slim-bookworm@sha256:…).
 ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS packages
-COPY requirements.txt requirements-kafka.txt /tmp/
+COPY requirements.txt requirements-kafka.txt requirements-oms.txt /tmp/
 RUN python -m venv /opt/venv \
     && /opt/venv/bin/python -m pip install --no-cache-dir --no-deps --require-hashes \
-        -r /tmp/requirements.txt -r /tmp/requirements-kafka.txt
+        -r /tmp/requirements.txt -r /tmp/requirements-kafka.txt -r /tmp/requirements-oms.txt
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin worker \

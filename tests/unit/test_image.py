@@ -86,7 +86,11 @@ def test_the_base_image_is_one_version() -> None:
 def test_the_image_installs_locked_packages_of_the_runtime_alone() -> None:
     (install,) = [rest for keyword, rest in instructions() if keyword == "RUN" and "pip install" in rest]
     assert "--require-hashes" in install
-    assert re.findall(r"requirements[\w-]*\.txt", install) == ["requirements.txt", "requirements-kafka.txt"]
+    assert re.findall(r"requirements[\w-]*\.txt", install) == [
+        "requirements.txt",
+        "requirements-kafka.txt",
+        "requirements-oms.txt",
+    ]
 
 
 def test_the_image_runs_as_an_ordinary_user() -> None:
