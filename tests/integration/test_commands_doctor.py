@@ -13,6 +13,7 @@ from services.commands.checks import Finding, examine
 from tests.gateway_stub import Answer, GatewayStub
 from tests.integration.command_line import command
 from tests.integration.served_worker import serving
+from tests.oms_stub import serving_oms
 from tests.support import free_port
 
 
@@ -205,3 +206,19 @@ def test_a_default_strategy_that_is_not_there_is_wrong(well: dict[str, str]) -> 
     finding = found(well, "strategies", default_strategy="mok")
     assert not finding.ok
     assert "did you mean 'mock'?" in finding.detail
+
+
+def test_with_the_oms_as_the_route_the_oms_is_looked_at_and_no_gateway(well: dict[str, str]) -> None:
+    route = {"execution_route": "oms", "gateway_url": "http://127.0.0.1:9"}
+    with serving_oms() as address:
+        finding = found(well, "oms", **route, oms_address=address)
+        assert (finding.ok, finding.detail) == (True, f"{address} answers")
+    away = found(well, "oms", **route, oms_address=address)
+    assert not away.ok
+    assert "start the OMS, or correct OMS_ADDRESS" in away.detail
+
+
+def test_an_oms_that_wants_another_token_is_told_from_one_that_is_away(well: dict[str, str]) -> None:
+    with serving_oms(token="another") as address:  # noqa: S106 — a test's
+        finding = found(well, "oms", execution_route="oms", oms_address=address)
+    assert (finding.ok, finding.detail) == (False, f"{address} refuses our credentials: correct OMS_TOKEN")
