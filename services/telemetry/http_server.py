@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _BACKLOG = 128
 _GRACE_SECONDS = 1
+REQUEST_SECONDS = 10.0
 _NOT_OURS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 log = structlog.get_logger(__name__)
@@ -24,9 +25,18 @@ class TelemetryServer:
     """Answers on the health port and on the metrics port; 0 switches one off.
 
     Both ports are open when `start` returns; who asks in the first 0.3 s waits until answers are possible.
+    Who does not come to the end of a request within `request_seconds` is cut off.
     """
 
-    def __init__(self, host: str, health_port: int, metrics_port: int, view: WorkerView) -> None:
+    def __init__(
+        self,
+        host: str,
+        health_port: int,
+        metrics_port: int,
+        view: WorkerView,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        self._request_seconds = request_seconds
         self._host = host
         self._ports = {"HEALTH_PORT": health_port, "METRICS_PORT": metrics_port}
         self._view = view
@@ -70,13 +80,14 @@ class TelemetryServer:
         # A third of the worker's start-up time goes into these imports: here they hold up nothing else.
         import uvicorn  # noqa: PLC0415
 
+        from services.telemetry.connections import bounded  # noqa: PLC0415
         from services.telemetry.routes import make_application  # noqa: PLC0415
 
         application = make_application(self._view, self._ports["METRICS_PORT"])
         self._server = uvicorn.Server(
             uvicorn.Config(
                 application,
-                http="h11",
+                http=bounded(self._request_seconds),
                 ws="none",
                 lifespan="off",
                 log_config=None,

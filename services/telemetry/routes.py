@@ -16,6 +16,7 @@ Send = Callable[[Scope], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UNAVAILABLE = 503
+READ = ["GET", "HEAD"]  # some probes ask for the head alone
 
 
 def make_application(view: WorkerView, metrics_port: int) -> Application:
@@ -32,7 +33,7 @@ def make_application(view: WorkerView, metrics_port: int) -> Application:
 def _metrics_routes(view: WorkerView) -> FastAPI:
     application = FastAPI(openapi_url=None)
 
-    @application.get("/metrics")
+    @application.api_route("/metrics", methods=READ)
     async def metrics() -> Response:
         return Response(generate_latest(view.registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -42,7 +43,7 @@ def _metrics_routes(view: WorkerView) -> FastAPI:
 def _worker_routes(view: WorkerView) -> FastAPI:
     application = _metrics_routes(view)
 
-    @application.get("/health")
+    @application.api_route("/health", methods=READ)
     async def health() -> Response:
         now = view.health()
         threads = {name: round(age, 3) for name, age in now.ages.items()}
@@ -50,14 +51,14 @@ def _worker_routes(view: WorkerView) -> FastAPI:
             return _json({"status": "ok", "seconds_since_beat": threads})
         return _json({"status": "stuck", "stuck": now.stuck, "seconds_since_beat": threads}, UNAVAILABLE)
 
-    @application.get("/ready")
+    @application.api_route("/ready", methods=READ)
     async def ready() -> Response:
         now = view.readiness()
         if now.ready:
             return _json({"status": "ready"})
         return _json({"status": "not ready", "missing": now.missing}, UNAVAILABLE)
 
-    @application.get("/sessions")
+    @application.api_route("/sessions", methods=READ)
     async def sessions() -> Response:
         return _json(view.sessions())
 
