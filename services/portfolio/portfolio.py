@@ -14,6 +14,7 @@ from models.settings import Settings
 from services.db_client import Database
 from services.intake.transport import make_publisher, make_source
 from services.mailbox import Mailbox
+from services.portfolio.absent import NoPortfolio
 from services.portfolio.approval_desk import GROUP, TOPIC, ApprovalDesk, ApprovalHost
 from services.portfolio.decisions import Policy
 from services.portfolio.event_publisher import EventPublisher
@@ -152,6 +153,13 @@ class Portfolio:
             filled=lambda: self._executor.steps.filled,
             pnl=self._view.total_pnl,
         )
+
+
+def make_portfolio(settings: Settings, around: Surroundings) -> Portfolio | NoPortfolio:
+    """Return the portfolios of the database of the settings; without one there are none."""
+    if settings.database_url is None:
+        return NoPortfolio()
+    return Portfolio(settings, settings.database_url, around)
 
 
 def make_policy(settings: Settings) -> Policy:
