@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +28,18 @@ _NAMED = re.compile(
 _PERCENT_ENCODE = "percent-encode special characters of the password (@ is %40, / is %2F, # is %23, ? is %3F)"
 
 
+# What the client understands and the worker does not decide itself, each with what it may be.
+_REDIS_OPTIONS = {"db": r"\d+", "username": ".+", "password": ".+"}
+_REDIS_TLS_OPTIONS = {
+    "ssl_ca_certs": ".+",
+    "ssl_ca_path": ".+",
+    "ssl_cert_reqs": "none|optional|required",
+    "ssl_certfile": ".+",
+    "ssl_check_hostname": "true|false",
+    "ssl_keyfile": ".+",
+}
+
+
 def masked(text: str) -> str:
     """Return `text` with *** for credentials in URLs, after `password=` and its like, and after Bearer."""
     return _NAMED.sub(rf"\1{_MASK}", _IN_URL.sub(f"://{_MASK}@", text))
@@ -49,6 +61,7 @@ def _split(url: str, *schemes: str) -> SplitResult:
 
 def _redis_url(url: str) -> str:
     parts = _split(url, "redis", "rediss", "unix")
+    _check_redis_options(parts)
     if parts.scheme == "unix":
         if not parts.path.strip("/"):
             raise ValueError("must name a socket, like unix:///run/redis.sock")
@@ -57,6 +70,17 @@ def _redis_url(url: str) -> str:
     elif parts.path.strip("/") and not parts.path.strip("/").isdecimal():
         raise ValueError("must end in the number of a database or nothing, like redis://localhost:6379/0")
     return url
+
+
+def _check_redis_options(parts: SplitResult) -> None:
+    allowed = _REDIS_OPTIONS | (_REDIS_TLS_OPTIONS if parts.scheme == "rediss" else {})
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name in _REDIS_TLS_OPTIONS and name not in allowed:
+            raise ValueError(f"has the option {name}, which needs rediss://")
+        if name not in allowed:
+            raise ValueError(f"has an unknown option {name[:40]!r}; there are {', '.join(sorted(allowed))}")
+        if not re.fullmatch(allowed[name], value):
+            raise ValueError(f"has a wrong value for the option {name}; it must match {allowed[name]}")
 
 
 def _postgres_url(url: str) -> str:
