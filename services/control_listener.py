@@ -45,6 +45,7 @@ class ControlListener:
         self._dead_letters = dead_letters
         self._reconcile_seconds = reconcile_seconds
         self._reconcile_at = math.inf
+        self._is_asked = False
         self._resumed: deque[str] = deque()
         self._throttle = Throttle(LOG_SECONDS)
         self._stop = Event()
@@ -67,6 +68,11 @@ class ControlListener:
     def resume(self, key: str) -> None:
         """Start a session again that ended with a reason, soon and on the control thread. Any thread."""
         self._resumed.append(key)
+        self._subscription.wake()
+
+    def compare_soon(self) -> None:
+        """Compare with the table and the registry soon, and on the control thread. Any thread."""
+        self._is_asked = True
         self._subscription.wake()
 
     def on_subscribed(self, silent_seconds: float | None) -> None:
@@ -98,8 +104,9 @@ class ControlListener:
 
     def _reconcile_when_due(self) -> None:
         """Compare at once after every subscription, then now and then; sooner where something was away."""
-        if time.monotonic() < self._reconcile_at:
+        if time.monotonic() < self._reconcile_at and not self._is_asked:
             return
+        self._is_asked = False
         try:
             self._reconciler.reconcile(self.heartbeat.beat)
         except Exception:  # a session that cannot be compared must not end the thread that starts the others

@@ -1,6 +1,7 @@
 """Bringing the sessions that are held to those that should be: decided by a pure function, then done."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
@@ -10,7 +11,7 @@ from models.errors import ConfigError, StorageError, StorageUnavailable
 from models.session import SessionIdentity, SessionRecord, SessionState
 from services.session_registry import SessionRegistry
 from services.session_table import SessionRows, SessionTable
-from services.strategy_manager import StrategyManager
+from services.strategy_manager import StrategyManager, runs_on
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +74,16 @@ def plan(
     )
 
 
+class Leases(Protocol):
+    """Which sessions are this worker's, among several workers."""
+
+    def claim(self, keys: Iterable[str]) -> dict[str, str]:
+        """Take sessions; return those that another worker has, with its name. Raises StorageUnavailable."""
+
+    def __contains__(self, key: str) -> bool:
+        """Whether a session is this worker's."""
+
+
 class Reconciler:
     """Brings the sessions held to where the table and the registry say they should be.
 
@@ -80,12 +91,13 @@ class Reconciler:
     """
 
     def __init__(
-        self, manager: StrategyManager, registry: SessionRegistry, table: SessionTable | None
+        self, manager: StrategyManager, registry: SessionRegistry, table: SessionTable | None, leases: Leases
     ) -> None:
         self.reason: str | None = "not compared yet"
         self._manager = manager
         self._registry = registry
         self._table = table
+        self._leases = leases
 
     def reconcile(self, beat: Callable[[], None]) -> None:
         """Compare and converge; what cannot be reached now is asked the next time. For the control thread.
@@ -93,6 +105,8 @@ class Reconciler:
         `beat` is called between two sessions, because a thousand of them take a while.
         """
         held = self._manager.records()
+        won = [key for key, record in held.items() if _stands_by(record) and key in self._leases]
+        held = {key: record for key, record in held.items() if key not in won}
         try:
             registered = self._registry.load()
         except StorageUnavailable as error:
@@ -102,20 +116,46 @@ class Reconciler:
         if rows is not None:
             rows = replace(rows, unknown=self._manager.halts.found(rows.unknown))
         chosen = plan(held, registered, rows)
-        if chosen.start or chosen.hold or chosen.stop:
-            log.info(
-                "sessions_reconciled", start=len(chosen.start), hold=len(chosen.hold), stop=len(chosen.stop)
-            )
-        for record in chosen.hold:
-            self._manager.hold(record)
-        for identity in chosen.start:
-            beat()
-            self._manager.adopt(identity)
-        for key in chosen.stop:
-            self._manager.stop_session(key)
-        for key in (*chosen.forget, *(held.keys() - registered.keys())):
+        if rows is not None:
+            wanted = {each.key for each in chosen.start} | {each.identity.key for each in chosen.hold}
+            ended = (key for key in won if key not in wanted)
+            chosen = replace(chosen, stop=(*chosen.stop, *ended))
+        try:
+            self._converge(chosen, beat)
+        except StorageUnavailable as error:
+            self.reason = str(error)
+            return
+        mine = {key for key, record in held.items() if not _stands_by(record)}
+        for key in (*chosen.forget, *(mine - registered.keys())):
             self._registry.changed(key)
         self.reason = reason
+
+    def _converge(self, chosen: Plan, beat: Callable[[], None]) -> None:
+        """Do it; what another worker has stands by. Raises StorageUnavailable when nothing was done yet."""
+        identities = {each.key: each for each in chosen.start}
+        identities |= {each.identity.key: each.identity for each in chosen.hold}
+        others = self._leases.claim(identities)
+        for key, owner in others.items():
+            standby = SessionState.STANDBY
+            record = SessionRecord(identity=identities[key], state=standby, reason=runs_on(owner))
+            self._manager.hold(record)
+        if identities or chosen.stop:
+            log.info(
+                "sessions_reconciled",
+                start=len(chosen.start),
+                hold=len(chosen.hold),
+                stop=len(chosen.stop),
+                standby=len(others),
+            )
+        for record in chosen.hold:
+            if record.identity.key not in others:
+                self._manager.hold(record)
+        for identity in chosen.start:
+            beat()
+            if identity.key not in others:
+                self._manager.adopt(identity)
+        for key in chosen.stop:
+            self._manager.stop_session(key)
 
     def _read_table(self, session_ids: set[str]) -> tuple[SessionRows | None, str | None]:
         if self._table is None:
@@ -124,3 +164,7 @@ class Reconciler:
             return self._table.read(session_ids), None
         except (StorageError, ConfigError) as error:  # a schema that is not migrated is a ConfigError
             return None, str(error)
+
+
+def _stands_by(record: SessionRecord) -> bool:
+    return record.state is SessionState.STANDBY

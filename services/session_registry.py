@@ -29,12 +29,14 @@ class SessionRegistry:
 
     Changes of one session that follow each other quickly are written once, as it stands then. What could not
     be written is tried again for ever. A change goes from `_changed` to `_writing` to `_written`, and is in
-    the next one before it leaves the last: who looks in that order misses none.
+    the next one before it leaves the last: who looks in that order misses none. What another worker runs is
+    its to write: `is_ours` tells by the key.
     """
 
-    def __init__(self, redis_url: str, worker: str) -> None:
+    def __init__(self, redis_url: str, worker: str, is_ours: Callable[[str], bool] = lambda _: True) -> None:
         self._client = make_client(redis_url)
         self._worker = worker
+        self._is_ours = is_ours
         self._describe: Callable[[], list[dict[str, Any]]] = list
         self._changed: set[str] = set()
         self._writing: set[str] = set()
@@ -115,7 +117,11 @@ class SessionRegistry:
 
     def _write_down(self, keys: set[str]) -> None:
         held = {session["key"]: session for session in self._describe()}
-        written: Any = {key: _encode(held[key], self._worker) for key in keys if key in held}
+        written: Any = {
+            key: _encode(held[key], self._worker)
+            for key in keys
+            if key in held and held[key]["state"] != SessionState.STANDBY and self._is_ours(key)
+        }
         gone = [key for key in keys if key not in held]
         pipeline = self._client.pipeline(transaction=False)
         if written:

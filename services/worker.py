@@ -27,7 +27,9 @@ from services.telemetry.http_server import TelemetryServer
 from services.telemetry.metrics import MetricSources, WorkerCollector, make_registry
 from services.turn import Turn
 from services.worker_parts import (
+    lease_hooks,
     make_desk,
+    make_leases,
     make_outbox,
     make_source,
     make_state_desk,
@@ -49,17 +51,19 @@ class Worker:
         self._handler_errors: Counter[str] = Counter()
         self._dead_letters = DeadLetters(settings.redis_url)
         self._database = Database(settings.database_url) if settings.database_url else None
-        self._session_registry = SessionRegistry(settings.redis_url, worker_name())
+        self._leases = make_leases(settings)
+        holdings = self._leases.holdings
+        self._session_registry = SessionRegistry(settings.redis_url, worker_name(), self._leases.__contains__)
         self._database_check = DatabaseCheck(self._database) if self._database else None
-        outbox = make_outbox(settings)
-        self._desk = make_desk(settings, outbox, self._registry)
+        outbox = make_outbox(settings, holdings)
+        self._desk = make_desk(settings, outbox, self._registry, holdings)
         self._router = Router()
         self._mailbox = Mailbox()
         records = Records(settings.run_path, settings.redis_url)
         self._freezes = FreezeWatch(settings.freeze_seconds, records)
         self._suspects = Suspects(records if settings.freeze_seconds else None)
         turn = Turn()
-        self._states = make_state_desk(settings, self._database, outbox, self._mailbox)
+        self._states = make_state_desk(settings, self._database, outbox, self._mailbox, holdings)
         source = make_source(settings, self._database, self._suspects)
         self._manager = StrategyManager(source, self._router, self._host(), turn, self._states)
         self._data = DataConsumer(
@@ -74,7 +78,7 @@ class Worker:
         self._data.long_event_seconds = settings.handler_deadline_ms / 1000
         self._supervisor = Supervisor(turn, self._data.take_over, settings.handler_deadline_ms / 1000)
         table = SessionTable(self._database) if self._database else None
-        self._reconciler = Reconciler(self._manager, self._session_registry, table)
+        self._reconciler = Reconciler(self._manager, self._session_registry, table, self._leases)
         self._control = ControlListener(
             settings.redis_url,
             self._manager,
@@ -82,6 +86,7 @@ class Worker:
             self._dead_letters,
             settings.reconcile_seconds,
         )
+        self._leases.attend(lease_hooks(self._manager, self._states, self._desk, self._control))
         self._registry.register(WorkerCollector(self._metric_sources()))
         self._http = TelemetryServer(
             settings.http_host, settings.health_port, settings.metrics_port, self._view()
@@ -100,6 +105,7 @@ class Worker:
         self._dead_letters.start()
         if self._database_check is not None:
             self._database_check.start()
+        self._leases.start()
         self._desk.start(self._manager)
         self._session_registry.start(self._manager.sessions)
         self._supervisor.start()
@@ -119,7 +125,8 @@ class Worker:
         Signals that are on their way are answered while strategies can still hear of it, and then the
         registry ends, in which the next start is to find these sessions running, or halted by such an answer.
         Then `on_stop`, whose signals go out too, and then their states are written, with the last answers in
-        the positions. Last the threads that everybody else used.
+        the positions; only now another worker may take the sessions over. Last the threads that everybody
+        else used.
         """
         deadline = time.monotonic() + self._settings.shutdown_seconds
         log.info("worker_stopping", sessions=sum(self._manager.count_states().values()))
@@ -133,6 +140,7 @@ class Worker:
         unsent = self._desk.stop(_halfway(deadline))
         self._mailbox.flush(_left(_halfway(deadline)))
         unsaved = self._states.stop(_left(_halfway(deadline)))
+        self._leases.stop(_left(deadline))
         self._data.stop(_left(deadline))
         self._supervisor.stop(_left(deadline))
         self._dead_letters.stop(_left(deadline))
@@ -157,6 +165,7 @@ class Worker:
                 suspects=self._suspects,
                 reconciler=self._reconciler,
                 router=self._router,
+                leases=self._leases,
                 database_check=self._database_check,
             )
         )
@@ -171,6 +180,7 @@ class Worker:
             max_errors=self._settings.max_handler_errors,
             deadline_ms=self._settings.handler_deadline_ms,
             deadline_max_ms=self._settings.handler_deadline_max_ms,
+            claim=self._leases.owner,
         )
 
     def _count_error(self, strategy: str) -> None:

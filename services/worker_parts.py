@@ -1,21 +1,30 @@
 """The parts of a worker that need more than one line to make from its settings."""
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from config import Settings
 from models.errors import ConfigError
+from models.session import SessionState
 from models.signal import Signal
+from services.control_listener import ControlListener
 from services.db_client import Database
 from services.execution_route import courier_options, make_route
 from services.freezes.suspects import Suspects
+from services.leases.holdings import Holdings
+from services.leases.keeper import LeaseHooks, LeaseKeeper
+from services.leases.process import this_process
+from services.leases.table import LeaseTable
 from services.mailbox import Mailbox
 from services.signals.desk import SignalDesk
+from services.signals.fence import Fence
 from services.signals.outbox import MemoryOutbox, Outbox
 from services.signals.postgres_outbox import PostgresOutbox
 from services.state_desk import StateDesk
@@ -23,6 +32,7 @@ from services.state_history import RecordedSignals, SignalHistory, UnansweredSig
 from services.state_keeper import StateKeeper
 from services.state_source import source_hash
 from services.state_store import PostgresStates, RedisStates, StateStore
+from services.strategy_manager import StrategyManager, runs_on
 from services.strategy_source import StrategySource
 from services.telemetry.metrics import SignalMetrics
 from strategies.registry import StrategyRegistry
@@ -30,17 +40,44 @@ from strategies.registry import StrategyRegistry
 log = structlog.get_logger(__name__)
 
 
-def make_outbox(settings: Settings) -> Outbox:
+def make_leases(settings: Settings) -> LeaseKeeper:
+    """Return what keeps the sessions of this worker apart from those of others on the same Redis."""
+    instance = f"{worker_name()}-{secrets.token_hex(4)}"
+    said = msgspec.json.encode(this_process()).decode()
+    table = LeaseTable(settings.redis_url, instance, said, settings.lease_seconds)
+    return LeaseKeeper(table, Holdings(), settings.lease_seconds)
+
+
+def lease_hooks(
+    manager: StrategyManager, states: StateDesk, desk: SignalDesk, control: ControlListener
+) -> LeaseHooks:
+    """Return what the keeper of leases asks and tells the other parts."""
+
+    def standing_by() -> list[str]:
+        standby = SessionState.STANDBY
+        return [key for key, record in manager.records().items() if record.state is standby]
+
+    return LeaseHooks(
+        standing_by=standing_by,
+        needed=lambda: {*manager.records(), *states.keys(), *desk.session_keys()},
+        lost=lambda key, owner: manager.stand_by(key, runs_on(owner)),
+        won=control.compare_soon,
+        confirmed=desk.leases_confirmed,
+    )
+
+
+def make_outbox(settings: Settings, fence: Fence) -> Outbox:
     """Return where signals wait: in PostgreSQL where there is one, else in memory."""
     size, ttl = settings.outbox_size, settings.signal_ttl_seconds
     if settings.database_url is None:
-        return MemoryOutbox(size, ttl)
-    return PostgresOutbox(Database(settings.database_url, size=1), size, ttl)
+        return MemoryOutbox(size, ttl, fence=fence)
+    return PostgresOutbox(Database(settings.database_url, size=1), size, ttl, fence=fence)
 
 
-def make_desk(settings: Settings, outbox: Outbox, registry: CollectorRegistry) -> SignalDesk:
+def make_desk(settings: Settings, outbox: Outbox, registry: CollectorRegistry, fence: Fence) -> SignalDesk:
     """Return what takes signals from this outbox to where the settings have them executed."""
-    return SignalDesk(make_route(settings), courier_options(settings), outbox, SignalMetrics(registry))
+    metrics = SignalMetrics(registry)
+    return SignalDesk(make_route(settings), courier_options(settings), outbox, metrics, fence)
 
 
 def make_source(settings: Settings, database: Database | None, suspects: Suspects) -> StrategySource:
@@ -57,7 +94,7 @@ def make_source(settings: Settings, database: Database | None, suspects: Suspect
 
 
 def make_state_desk(
-    settings: Settings, database: Database | None, outbox: Outbox, mailbox: Mailbox
+    settings: Settings, database: Database | None, outbox: Outbox, mailbox: Mailbox, holdings: Holdings
 ) -> StateDesk:
     """Return what saves states: in PostgreSQL where there is one, else in Redis."""
 
@@ -67,8 +104,8 @@ def make_state_desk(
     store: StateStore = RedisStates(settings.redis_url) if database is None else PostgresStates(database)
     history: SignalHistory = UnansweredSignals(unfinished)
     if database is not None:
-        history = RecordedSignals(database, unfinished)
-    return StateDesk(StateKeeper(store, settings.state_seconds), history, mailbox.post)
+        history = RecordedSignals(database, unfinished, holdings.note_change)
+    return StateDesk(StateKeeper(store, settings.state_seconds), history, mailbox.post, holdings)
 
 
 def worker_name() -> str:

@@ -13,6 +13,7 @@ from services.control_listener import ControlListener
 from services.data_consumer import DataConsumer
 from services.database_check import DatabaseCheck
 from services.freezes.suspects import Suspects
+from services.leases.keeper import LeaseKeeper
 from services.portfolio.absent import NoPortfolio
 from services.portfolio.portfolio import Portfolio
 from services.reconciliation import Reconciler
@@ -42,6 +43,7 @@ class Shown:
     suspects: Suspects
     reconciler: Reconciler
     router: Router
+    leases: LeaseKeeper
     database_check: DatabaseCheck | None
     portfolio: Portfolio | NoPortfolio = field(default_factory=NoPortfolio)
 
@@ -107,6 +109,7 @@ class WorkerView:
         conditions.add("control", lambda: None if shown.control.subscribed else "not subscribed")
         conditions.add("market_data", lambda: None if shown.data.subscribed else "not subscribed")
         conditions.add("feeds", self._silent_feeds)
+        conditions.add("leases", lambda: shown.leases.reason)
         conditions.add("sessions", lambda: shown.reconciler.reason)
         conditions.add("gateway", lambda: shown.desk.circuit_reason)
         if check is not None:

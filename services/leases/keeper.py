@@ -52,7 +52,7 @@ class LeaseKeeper:
     """Claims sessions for this worker and keeps what it was given.
 
     `seconds` is how long a lease lives without a renewal. `reason` says why leases are not certain at the
-    moment, None when they are.
+    moment, None when they are; `holdings` is what this worker knows of its own.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class LeaseKeeper:
     ) -> None:
         self.reason: str | None = "not spoken to Redis yet"
         self._table = table
-        self._holdings = holdings
+        self.holdings = holdings
         self._seconds = seconds
         self._clock = clock
         self._beat_seconds = seconds / BEATS_PER_LIFE
@@ -88,7 +88,7 @@ class LeaseKeeper:
     def stop(self, timeout: float) -> None:
         """Renew nothing any more, and leave everything to others at once, if Redis answers."""
         self._stop.set()
-        self._holdings.news.set()
+        self.holdings.news.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
         try:
@@ -97,13 +97,21 @@ class LeaseKeeper:
             log.warning("leases_not_returned", reason=str(error))
         self._table.close()
 
+    def __contains__(self, key: str) -> bool:
+        """Whether a session is this worker's, as far as is known."""
+        return key in self.holdings
+
+    def owner(self, key: str) -> str | None:
+        """Take a session; return the worker that has it, None for this one. Raises StorageUnavailable."""
+        return self.claim([key]).get(key)
+
     def claim(self, keys: Iterable[str]) -> dict[str, str]:
         """Take sessions for this worker; return those that another one holds, with its name.
 
         What is held already costs nothing. Raises StorageUnavailable.
         """
         with self._lock:
-            asked = [(key, True) for key in dict.fromkeys(keys) if key not in self._holdings]
+            asked = [(key, True) for key in dict.fromkeys(keys) if key not in self.holdings]
             return self._take(asked)
 
     def beat(self) -> None:
@@ -120,8 +128,8 @@ class LeaseKeeper:
     def _run(self) -> None:
         wait = 0.0
         while not self._stop.is_set():
-            self._holdings.news.wait(wait)
-            self._holdings.news.clear()
+            self.holdings.news.wait(wait)
+            self.holdings.news.clear()
             if self._stop.is_set():
                 return
             wait = self._beat_seconds
@@ -136,14 +144,14 @@ class LeaseKeeper:
 
     def _renew(self) -> None:
         """Confirm what is held; it counts from the moment before Redis was asked."""
-        held = self._holdings.since()
+        held = self.holdings.since()
         for batch in list(batches(held)) or [[]]:
             until = self._until()
-            for grant in self._table.renew(batch, self._holdings.highest):
+            for grant in self._table.renew(batch, self.holdings.highest):
                 if grant.owner == self._table.instance:
-                    self._holdings.hold(grant.key, grant.fence, grant.since, until)
+                    self.holdings.hold(grant.key, grant.fence, grant.since, until)
                 else:
-                    self._holdings.lose(grant.key)
+                    self.holdings.lose(grant.key)
                     log.error("lease_lost", session=grant.key, owner=grant.owner)
                     self._hooks.lost(grant.key, grant.owner)
 
@@ -153,15 +161,15 @@ class LeaseKeeper:
         What nobody holds is taken at the second look: its owner may only not have noticed yet that Redis
         forgot it.
         """
-        wanted = self._holdings.wanted.copy()
+        wanted = self.holdings.wanted.copy()
         standing_by = set(self._hooks.standing_by()) - wanted
-        asked = [(key, True) for key in wanted if key not in self._holdings]
-        asked += [(key, key in self._absent) for key in standing_by if key not in self._holdings]
+        asked = [(key, True) for key in wanted if key not in self.holdings]
+        asked += [(key, key in self._absent) for key in standing_by if key not in self.holdings]
         with self._lock:
             others = self._take(asked)
-        self._holdings.wanted -= wanted
-        self._absent = {key for key in standing_by if key not in self._holdings and key not in others}
-        if any(key in self._holdings for key in standing_by):
+        self.holdings.wanted -= wanted
+        self._absent = {key for key in standing_by if key not in self.holdings and key not in others}
+        if any(key in self.holdings for key in standing_by):
             self._hooks.won()
 
     def _take(self, asked: Sequence[tuple[str, bool]]) -> dict[str, str]:
@@ -179,11 +187,11 @@ class LeaseKeeper:
 
     def _claim(self, batch: Sequence[tuple[str, bool]]) -> Claims:
         until = self._until()
-        claims = self._table.claim(batch, self._holdings.highest)
+        claims = self._table.claim(batch, self.holdings.highest)
         former: Counter[str] = Counter()
         for grant in claims.grants:
             if grant.owner == self._table.instance:
-                self._holdings.hold(grant.key, grant.fence, grant.since, until)
+                self.holdings.hold(grant.key, grant.fence, grant.since, until)
                 former[grant.former] += 1
         for owner, sessions in former.items():
             if owner:
@@ -206,8 +214,8 @@ class LeaseKeeper:
     def _give_back(self) -> None:
         """Release what nobody here needs any more, after a while; what was never needed, after a long one."""
         now, needed = time.monotonic(), self._hooks.needed()
-        held = set(self._holdings.keys())
-        self._holdings.remember_lost(needed)
+        held = set(self.holdings.keys())
+        self.holdings.remember_lost(needed)
         self._used = (self._used | needed) & held
         self._idle = {key: self._idle.get(key, now) for key in held - needed}
         due = [
@@ -221,7 +229,7 @@ class LeaseKeeper:
                 released = [key for key in batch if key not in needed]
                 self._table.release(released)
                 for key in released:
-                    self._holdings.release(key)
+                    self.holdings.release(key)
 
     def _until(self) -> float:
         return self._clock() + self._seconds * (1 - MARGIN)
