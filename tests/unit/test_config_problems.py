@@ -55,7 +55,11 @@ def test_all_problems_are_reported_at_once_one_per_line() -> None:
         ("REDIS_URL", "redis://localhost:sixty", "no valid host and port"),
         ("REDIS_URL", "redis://localhost/first", "number of a database"),
         ("REDIS_URL", "unix://", "must name a socket"),
-        ("REDIS_URL", "redis://localhost?colour=red", "unknown option 'colour'; there are db, password, username"),
+        (
+            "REDIS_URL",
+            "redis://localhost?colour=red",
+            "unknown option 'colour'; there are db, password, username",
+        ),
         ("REDIS_URL", "redis://localhost?socket_timeout=0", "unknown option 'socket_timeout'"),
         ("REDIS_URL", "redis://localhost?ssl_cert_reqs=none", "needs rediss://"),
         ("REDIS_URL", "rediss://localhost?ssl_cert_reqs=maybe", "it must match none|optional|required"),
