@@ -29,7 +29,7 @@ class DiscoveredStrategy(Struct, frozen=True, kw_only=True):
     metrics: Mapping[str, float | None] | None = None
 
 
-def strategy_hash(symbol: str, strategy_type: str, parameters: Mapping[str, Any]) -> str:
+def strategy_hash(symbol: str, strategy_type: str, parameters: dict[str, Any]) -> str:
     """Return the SHA-256, in hex, by which the same strategy is found once.
 
     It is that of {"parameters", "strategy_type", "symbol"} as JSON in UTF-8 with sorted keys, without
@@ -42,10 +42,11 @@ def strategy_hash(symbol: str, strategy_type: str, parameters: Mapping[str, Any]
 
 
 def _canonical(value: Any) -> Any:
-    if isinstance(value, float):
+    kind = type(value)
+    if kind is float:
         return int(value) if value.is_integer() else value
-    if isinstance(value, Mapping):
+    if kind is dict:
         return {key: _canonical(each) for key, each in value.items()}
-    if isinstance(value, list):
+    if kind is list:
         return [_canonical(each) for each in value]
     return value

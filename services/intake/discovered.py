@@ -6,8 +6,9 @@ kind. No I/O.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -38,6 +39,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "total_trades": (0.0, math.inf),
     "avg_trade_duration": (0.0, math.inf),
 }
+
+
+ANYTHING = (-math.inf, math.inf)
+HOLDS = "a NUL character or half a character, which PostgreSQL does not store"
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
@@ -72,9 +77,9 @@ class DiscoveredReader:
         envelope = self._envelope(message.payload)
         start, end = aware(envelope.discovery_start_time), aware(envelope.discovery_end_time)
         evaluated_at = aware(envelope.last_evaluated_at) or end or message.written_at or now
-        refuse(metadata_problems(envelope, evaluated_at, now), "metadata")
-        refuse(self.parameter_problems(envelope.strategy_type, envelope.parameters), "parameters")
-        refuse(performance_problems(envelope.current_score, envelope.metrics or {}), "performance")
+        refuse(metadata_problem(start, end, evaluated_at, now), "metadata")
+        refuse(self.parameter_problem(envelope.strategy_type, envelope.parameters), "parameters")
+        refuse(performance_problem(envelope.current_score, envelope.metrics or {}), "performance")
         identity = envelope.strategy_hash or strategy_hash(
             envelope.symbol, envelope.strategy_type, envelope.parameters
         )
@@ -91,15 +96,17 @@ class DiscoveredReader:
             metrics=envelope.metrics,
         )
 
-    def parameter_problems(self, strategy_type: str, parameters: Mapping[str, Any]) -> Iterator[str]:
-        """Say what is wrong: values that cannot be stored, or that the class of the type does not take."""
-        yield from _unstorable(parameters, 0)
+    def parameter_problem(self, strategy_type: str, parameters: Mapping[str, Any]) -> str | None:
+        """Say what is wrong, if anything: a value that cannot be stored, or that the type's class refuses."""
+        if problem := _unstorable(parameters, 0):
+            return problem
         cls = self._find_class(strategy_type)
         if cls is not None:
             try:
                 cls.parameters.bind(parameters)
             except StrategyRejected as error:
-                yield str(error)
+                return str(error)
+        return None
 
     def _envelope(self, payload: bytes) -> Envelope:
         if self._form == "protobuf":
@@ -112,32 +119,33 @@ class DiscoveredReader:
             return _converted(_lenient(payload, error))
 
 
-def metadata_problems(envelope: Envelope, evaluated_at: datetime, now: datetime) -> Iterator[str]:
-    """Say what is wrong with the times."""
-    start, end = aware(envelope.discovery_start_time), aware(envelope.discovery_end_time)
+def metadata_problem(
+    start: datetime | None, end: datetime | None, evaluated_at: datetime, now: datetime
+) -> str | None:
+    """Say what is wrong with the times, if anything."""
     if start is not None and end is not None and start > end:
-        yield "discovery_start_time is after discovery_end_time"
+        return "discovery_start_time is after discovery_end_time"
     for name, time in (("discovery_start_time", start), ("the time of the evaluation", evaluated_at)):
         if time is not None and not EARLIEST <= time <= now + AHEAD:
-            yield f"{name} is {time.isoformat()}, which is in the future or before 1900"
+            return f"{name} is {time.isoformat()}, which is in the future or before 1900"
+    return None
 
 
-def performance_problems(score: float, metrics: Mapping[str, float | None]) -> Iterator[str]:
-    """Say which numbers are not finite or out of their range."""
+def performance_problem(score: float, metrics: Mapping[str, float | None]) -> str | None:
+    """Say which number is not finite or out of its range, if any is."""
     if not math.isfinite(score):
-        yield f"current_score is {score}; it must be finite"
+        return f"current_score is {score}; it must be finite"
     for name, value in metrics.items():
-        if value is None:
-            continue
-        low, high = RANGES.get(name, (-math.inf, math.inf))
-        if not math.isfinite(value):
-            yield f"{name} is {value}; it must be finite"
-        elif not low <= value <= high:
-            yield f"{name} is {value:g}; it must be from {low:g} to {high:g}"
-        elif name == "total_trades" and value != int(value):
-            yield f"{name} is {value:g}; it must be a whole number"
-        elif not _storable(name):
-            yield "the name of a metric holds a NUL character or half a character"
+        if value is not None:
+            low, high = RANGES.get(name, ANYTHING)
+            if not (low <= value <= high and math.isfinite(value)):
+                return f"{name} is {value:g}; it must be finite, from {low:g} to {high:g}"
+    trades = metrics.get("total_trades")
+    if trades is not None and not trades.is_integer():
+        return f"total_trades is {trades:g}; it must be a whole number"
+    if not all(map(_storable, metrics)):
+        return f"the name of a metric holds {HOLDS}"
+    return None
 
 
 def aware(time: datetime | None) -> datetime | None:
@@ -145,29 +153,37 @@ def aware(time: datetime | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
-def refuse(problems: Iterator[str], kind: str) -> None:
-    """Raise DecodeError of that kind for the first problem."""
-    for problem in problems:
+def refuse(problem: str | None, kind: str) -> None:
+    """Raise DecodeError of that kind, if there is a problem."""
+    if problem is not None:
         raise DecodeError(kind, problem)
 
 
-def _unstorable(value: Any, depth: int) -> Iterator[str]:
+def _unstorable(value: Any, depth: int) -> str | None:
+    """Say why PostgreSQL cannot keep a decoded JSON value, if it cannot."""
     if depth > DEEPEST:
-        yield f"nested deeper than {DEEPEST} levels"
-    elif isinstance(value, str):
-        if not _storable(value):
-            yield "a text holds a NUL character or half a character, which PostgreSQL does not store"
-    elif isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from _unstorable(key, depth)
-            yield from _unstorable(each, depth + 1)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _unstorable(each, depth + 1)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield f"a number is {value}; it must be finite"
-    elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
-        yield "a number has more than 300 digits"
+        return f"nested deeper than {DEEPEST} levels"
+    kind = type(value)
+    if kind is dict:
+        parts: Iterable[Any] = chain.from_iterable(value.items())
+    elif kind is list:
+        parts = value
+    else:
+        return _unstorable_scalar(kind, value)
+    for each in parts:
+        if problem := _unstorable(each, depth + 1):
+            return problem
+    return None
+
+
+def _unstorable_scalar(kind: type, value: Any) -> str | None:
+    if kind is float and not math.isfinite(value):
+        return f"a number is {value}; it must be finite"
+    if kind is str and not _storable(value):
+        return f"a text holds {HOLDS}"
+    if kind is int and abs(value) > LARGEST_NUMBER:
+        return "a number has more than 300 digits"
+    return None
 
 
 def _storable(text: str) -> bool:
