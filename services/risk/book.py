@@ -124,6 +124,13 @@ class RiskBook:
         with self.holdings() as held:
             self.news.extend(self._days.look(held, self._now()))
 
+    def halted(self, name: str) -> str | None:
+        """Return why an account may only reduce positions now, None where it may trade."""
+        with self.holdings() as held:
+            account = held.accounts.get(name)
+            days = (self._days.all, None if account is None else account.day)
+            return next((day.halted for day in days if day is not None and day.halted is not None), None)
+
     def resume(self, name: str | None) -> list[str]:
         """Lift the halt of an account, of everything when None; return whose halt was lifted."""
         with self.holdings() as held:

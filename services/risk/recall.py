@@ -1,0 +1,79 @@
+"""What the table `signals` knows of plain sessions: what was executed, and what is still on its way."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from decimal import Decimal, localcontext
+from typing import Any
+
+import msgspec
+
+from models.execution import ExecutionReport
+from models.portfolio import EXACT, ZERO
+from models.risk import Order
+from services.db_client import Database
+from services.risk.account import Books, Lot
+from services.risk.saved import SavedBooks
+
+# Signals of portfolio executions have the execution's id as their key: they are in its own books.
+OF_SESSIONS = """
+    (signal_id = ANY(%(open)s) OR created_at > %(since)s)
+    AND NOT EXISTS (SELECT FROM strategy_executions WHERE execution_id::text = session_key)
+"""
+EXECUTED = f"""
+    SELECT session_key, symbol,
+           sum(CASE action WHEN 'BUY' THEN filled ELSE -filled END),
+           sum(CASE action WHEN 'BUY' THEN -filled * price ELSE filled * price END - fee),
+           (array_agg(price ORDER BY number DESC))[1]
+    FROM (SELECT session_key, symbol, action, number,
+                 coalesce((report ->> 'filled_quantity')::numeric, 0) AS filled,
+                 coalesce((report ->> 'filled_price')::numeric, price) AS price,
+                 coalesce((report ->> 'fee')::numeric, 0) AS fee
+          FROM signals WHERE status = 'executed' AND {OF_SESSIONS}) AS fills
+    GROUP BY session_key, symbol
+"""  # noqa: S608 — put together from constants
+IN_FLIGHT = f"""
+    SELECT signal_id, session_key, symbol, action, quantity, price FROM signals
+    WHERE status IN ('pending', 'sending', 'unknown') AND {OF_SESSIONS}
+"""  # noqa: S608 — put together from constants
+ENDED = """
+    SELECT signal_id, status, report FROM signals WHERE signal_id = ANY(%s)
+"""
+OPEN_STATUSES = {"pending", "sending", "unknown"}
+
+
+class SignalRecall:
+    """Reads signals. Methods raise StorageUnavailable, and ConfigError where a table is missing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def carry_on(self, saved: SavedBooks, saved_at: datetime) -> Books:
+        """Return the books of plain sessions now, from what they were when they were saved."""
+        parameters = {"open": list(saved.open_orders), "since": saved_at}
+        with self._database.transaction() as cursor:
+            cursor.execute(EXECUTED, parameters)
+            executed = cursor.fetchall()
+            cursor.execute(IN_FLIGHT, parameters)
+            in_flight = cursor.fetchall()
+        held: dict[Lot, Decimal] = saved.lots
+        cash, prices = saved.cash, dict(saved.prices)
+        with localcontext(EXACT):
+            for owner, symbol, quantity, earned, price in executed:
+                held[owner, symbol] = held.get((owner, symbol), ZERO) + quantity
+                cash += earned
+                prices[symbol] = price
+        return Books(cash=cash, held=held, prices=prices, in_flight=tuple(_orders(in_flight)))
+
+    def endings(self, signal_ids: Collection[str]) -> dict[str, ExecutionReport | None]:
+        """Return how these signals ended, None for those that have not; nothing of those without a row."""
+        with self._database.transaction() as cursor:
+            cursor.execute(ENDED, (list(signal_ids),))
+            return {
+                signal_id: None if status in OPEN_STATUSES else msgspec.convert(report, ExecutionReport)
+                for signal_id, status, report in cursor.fetchall()
+            }
+
+
+def _orders(rows: Iterable[tuple[Any, ...]]) -> Iterable[Order]:
+    for signal_id, owner, symbol, side, quantity, price in rows:
+        yield Order(order_id=signal_id, owner=owner, symbol=symbol, side=side, quantity=quantity, price=price)
