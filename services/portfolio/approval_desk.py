@@ -122,10 +122,11 @@ class ApprovalDesk:
             return bool(cursor.rowcount)
 
     def _turn_down(self, message: Message, refusal: ApprovalRefused) -> str:
-        place, now = str(message.place), datetime.now(UTC)
-        told = refused(place, refusal.reason, refusal.problems, message.payload, now)
+        told = refused(message, refusal.reason, refusal.problems)
         with self._database.transaction() as cursor:
             write_events(cursor, [told])
         self._host.refuse(TOPIC, refusal.reason, message.payload)
-        log.warning("approval_refused", source=place, reason=refusal.reason, problems=refusal.problems)
+        log.warning(
+            "approval_refused", source=str(message.place), reason=refusal.reason, problems=refusal.problems
+        )
         return "refused"

@@ -12,16 +12,17 @@ from msgspec import Struct
 from models.execution_plan import EXECUTION_NAMESPACE
 from models.portfolio import Valuation, booked
 from models.portfolio_execution import Execution, ExecutionOrder
+from services.intake.messages import Message
+from services.intake.refusals import PORTFOLIO_ERRORS, Refusal
 from services.portfolio.position_monitor import Snapshot
 
 EXECUTION_TOPIC = "strategy.execution"
 POSITIONS_TOPIC = "strategy.positions"
-ERRORS_TOPIC = "strategy.errors"
+ERRORS_TOPIC = PORTFOLIO_ERRORS
 
 Happening = Literal["started", "rebalanced", "stop_loss", "paused", "stopped", "error"]
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-LONGEST_ORIGINAL = 64 * 1024
 
 
 class ExecutionEvent(Struct, frozen=True, kw_only=True):
@@ -61,21 +62,14 @@ def positions(snapshot: Snapshot) -> ExecutionEvent:
     return _event(execution, POSITIONS_TOPIC, POSITIONS_TOPIC, snapshot.at, body)
 
 
-def refused(
-    source: str, reason: str, problems: Sequence[str], original: bytes, at: datetime
-) -> ExecutionEvent:
-    """Tell why an approval started nothing, and what it was; the same message under the same id."""
-    event_id = uuid5(EXECUTION_NAMESPACE, f"refused\x1f{source}\x1f{reason}")
-    body = {
-        "type": "strategy.error",
-        "event_id": event_id,
-        "timestamp": _time(at),
-        "source": source,
-        "error": "; ".join(problems) or reason,
-        "reason": reason,
-        "problems": problems,
-        "original_message": _original(original),
-    }
+def refused(message: Message, reason: str, problems: Sequence[str]) -> ExecutionEvent:
+    """Tell why an approval started nothing, and what it was; the same message under the same id.
+
+    The form is that of every refusal, so that it can be listed and replayed; `problems` stands beside it.
+    """
+    event_id = uuid5(EXECUTION_NAMESPACE, f"refused\x1f{message.place}\x1f{reason}")
+    refusal = msgspec.to_builtins(Refusal.of(message, reason, "; ".join(problems) or reason))
+    body = {"type": "strategy.error", "event_id": event_id, **refusal, "problems": list(problems)}
     return ExecutionEvent(event_id=event_id, execution_id=None, topic=ERRORS_TOPIC, payload=_encoded(body))
 
 
@@ -137,12 +131,3 @@ def _encoded(body: dict[str, Any]) -> str:
 
 def _time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _original(payload: bytes) -> Any:
-    """Return a message as the JSON it is, else as text."""
-    kept = payload[:LONGEST_ORIGINAL]
-    try:
-        return msgspec.json.decode(kept)
-    except (ValueError, RecursionError):
-        return kept.decode(errors="replace")

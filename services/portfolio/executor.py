@@ -172,12 +172,16 @@ class PortfolioExecutor:
     def _take_letters(self) -> set[str]:
         touched = set()
         while self._letters:
-            letter = self._letters[0]  # taken off when it is done: one that meets trouble is taken again
+            letter = self._letters.popleft()
             execution = self._executions.get(letter.key)
-            if execution is not None:
+            if execution is None:
+                continue
+            try:
                 self._keep(self._take(execution, letter))
-                touched.add(letter.key)
-            self._letters.popleft()
+            except StorageUnavailable:
+                self._letters.appendleft(letter)  # once the executions are read again
+                raise
+            touched.add(letter.key)
         return touched
 
     def _take(self, execution: Execution, letter: Letter) -> Execution:

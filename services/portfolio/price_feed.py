@@ -31,6 +31,7 @@ class PriceFeed:
     price, and when, in monotonic seconds.
     """
 
+    state = SessionState.RUNNING
     __slots__ = ("_latest", "_mark", "bars", "closes", "deadline", "identity", "seen", "symbol", "trades")
 
     def __init__(self, symbol: str, mark: Mark) -> None:

@@ -8,11 +8,13 @@ import redis
 
 from services.db_client import Database
 from services.embedded import EmbeddedValkey
+from services.intake.messages import Message, Place
 from services.intake.redis_publisher import RedisPublisher
+from services.intake.refusals import Refusal
 from services.portfolio.event_publisher import EventPublisher
 from services.portfolio.events import refused
 from services.portfolio.execution_table import write_events
-from tests.integration.portfolio_stage import AT, events, execution, table, take_approval
+from tests.integration.portfolio_stage import events, execution, table, take_approval
 from tests.sample_approvals import approval_message
 from tests.support import eventually
 
@@ -22,9 +24,9 @@ def encoded(message: object) -> bytes:
 
 
 def test_an_approval_is_a_row_and_the_same_one_again_is_the_same_row(database_url: str) -> None:
-    message = encoded(approval_message())
-    outcomes, dead = take_approval(database_url, message, message)
-    again, _ = take_approval(database_url, message)
+    payload = encoded(approval_message())
+    outcomes, dead = take_approval(database_url, payload, payload)
+    again, _ = take_approval(database_url, payload)
     assert (outcomes, again, dead) == (["started", "duplicate"], ["duplicate"], [])
     row = execution(database_url)
     assert row["status"] == "active"
@@ -55,25 +57,25 @@ def test_what_is_refused_is_told_with_its_reason_and_kept_in_the_dead_letters(
     [told] = events(database_url)
     assert told["reason"] == reason
     assert told["problems"]
-    original = told["original_message"]
-    assert original == (json.loads(payload) if reason != "not_json" else "{")
+    assert Refusal.decode(json.dumps(told).encode()).original_message.encode() == payload
 
 
-def told(number: int) -> bytes:
-    return str(number).encode()
+def message(number: int) -> Message:
+    return Message(place=Place("strategy.approved", None, f"{number}-0"), payload=str(number).encode())
 
 
 def write(url: str, *numbers: int) -> None:
     database = Database(url)
     with database.transaction() as cursor:
-        write_events(cursor, [refused(str(each), "wrong", ["wrong"], told(each), AT) for each in numbers])
+        write_events(cursor, [refused(message(each), "wrong", ["wrong"]) for each in numbers])
     database.close()
 
 
 def published(url: str) -> list[int]:
     with redis.Redis.from_url(url) as client:
         return [
-            json.loads(fields[b"data"])["original_message"] for _, fields in client.xrange("strategy.errors")
+            int(json.loads(fields[b"data"])["original_message"])
+            for _, fields in client.xrange("strategy.errors")
         ]
 
 
