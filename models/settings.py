@@ -165,6 +165,7 @@ class Settings(BaseModel):
     gateway_timeout: Seconds = Field(5.0, description="whole time for one request and its reply, seconds")
     gateway_idempotent: bool = Field(default=False, description="the gateway knows a repeated id again")
     gateway_threads: int = Field(4, ge=1, le=64, description="requests under way at once")
+    gateway_threads_max: int = Field(32, ge=1, le=256, description="the same while all of those hang")
     signal_ttl_seconds: Seconds = Field(30.0, description="a signal not delivered by then expires")
     outbox_size: int = Field(10_000, ge=1, le=1_000_000, description="signals that may wait in memory")
 

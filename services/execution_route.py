@@ -28,7 +28,11 @@ def make_route(settings: Settings) -> Route:
 def courier_options(settings: Settings) -> CourierOptions:
     """Return how signals are delivered on that route."""
     if settings.execution_route == "gateway":
-        return CourierOptions(threads=settings.gateway_threads, idempotent=settings.gateway_idempotent)
+        return CourierOptions(
+            threads=settings.gateway_threads,
+            most_threads=settings.gateway_threads_max,
+            idempotent=settings.gateway_idempotent,
+        )
     first, longest = OMS_RETRY_SECONDS
     return CourierOptions(
         threads=settings.oms_orders,

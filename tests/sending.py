@@ -29,11 +29,18 @@ class Sending:
         ttl: float = 15.0,
         idempotent: bool = False,
         threads: int = 4,
+        most_threads: int = 4,
         capacity: int = 10_000,
         attempts: int | None = None,
     ) -> None:
         self.outbox = MemoryOutbox(capacity, ttl)
-        options = CourierOptions(threads=threads, idempotent=idempotent, attempts=attempts, **QUICK)  # type: ignore[arg-type]  # by name
+        options = CourierOptions(
+            threads=threads,
+            most_threads=most_threads,
+            idempotent=idempotent,
+            attempts=attempts,
+            **QUICK,  # type: ignore[arg-type]  # by name
+        )
         self.route = route
         self.courier = Courier(self.outbox, self.route, options, self._ended)
         self.told: list[tuple[Signal, Outcome]] = []

@@ -13,6 +13,7 @@ import structlog
 
 from models.errors import NotSent, Refused, Uncertain
 from services.signals.circuit import BLOCKED_PROBES, Circuit
+from services.signals.crew import Crew, Hand
 from services.signals.delivery import Delivery, Result, RetryPolicy
 from services.signals.dispatcher import Dispatcher, Ending, Probe, Task
 from services.signals.fence import Fence
@@ -35,10 +36,12 @@ class CourierOptions:
 
     Seconds: the first retry waits up to `first_retry`, later ones up to `longest_retry`; `blocked_probes` are
     the first and the longest wait between probes after credentials were refused. A signal of which nothing
-    was sent is tried up to `attempts` times, where that is set, and never after its time to live.
+    was sent is tried up to `attempts` times, where that is set, and never after its time to live. While all
+    `threads` wait for the gateway there are more, up to `most_threads`.
     """
 
     threads: int = 4
+    most_threads: int = 4
     idempotent: bool = False
     first_retry: float = 0.2
     longest_retry: float = 5.0
@@ -81,10 +84,7 @@ class Courier:
         self._lock = threading.Lock()
         self._delivered = threading.Condition(self._lock)
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, name=f"courier-{number}", daemon=True)
-            for number in range(options.threads)
-        ]
+        self._crew = Crew(self._run, options.threads, options.most_threads, self._stop)
 
     @property
     def circuit_reason(self) -> str | None:
@@ -99,8 +99,7 @@ class Courier:
 
     def start(self) -> None:
         """Start the threads. Once in the life of a courier."""
-        for thread in self._threads:
-            thread.start()
+        self._crew.start()
 
     def resume(self, session_key: str) -> None:
         """Send signals of a halted session again."""
@@ -133,21 +132,23 @@ class Courier:
         """
         self._stop.set()
         self._outbox.wake()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(deadline - self._clock(), 0.0))
+        self._crew.join(deadline)
         with self._lock:
             self._delivered.notify_all()
         return self._outbox.pending
 
-    def _run(self) -> None:
+    def _run(self, hand: Hand) -> None:
         while not self._stop.is_set():
+            hand.busy_since = None
             try:
                 task, seconds = self._next()
-                if task is None:
-                    self._outbox.wait(seconds)
-                else:
+                if task is not None:
+                    self._crew.take_up(hand)
                     self._perform(task)
+                elif self._crew.may_leave(hand):
+                    break
+                else:
+                    self._outbox.wait(seconds)
             except Exception:  # the loop of a thread: whatever is wrong with one signal, the others go on
                 log.exception("courier_failed")
                 self._stop.wait(IDLE_SECONDS)

@@ -1,12 +1,12 @@
 """Speaks to the gateway: builds requests, signs them, reads replies, and tells what was surely not sent.
 
-May be used by several threads; each has its own session with one kept connection.
+May be used by several threads; each request has a session with one kept connection to itself.
 """
 
 import ssl
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from urllib.parse import quote, urlsplit
@@ -64,36 +64,34 @@ class GatewayClient:
         self._authorities: ssl.SSLContext | None = None
         if self._url.startswith("https:"):
             self._authorities = make_authorities(options.ca_file)
-        self._of_this_thread = threading.local()
         self._channels: list[_Channel] = []
-        self._lock = threading.Lock()
+        self._free: list[_Channel] = []
 
     def execute(self, signal: Signal) -> Reply:
         """POST a signal. Raises NotSent, Uncertain, or Refused when it cannot be written as JSON."""
-        channel = self._channel()
         body = encode(signal)
-        request = channel.post.copy()
-        request.body = body
-        request.headers["Content-Length"] = str(len(body))
-        request.headers["Idempotency-Key"] = signal.signal_id
-        return self._exchange(channel, request, body)
+        with self._channel() as channel:
+            request = channel.post.copy()
+            request.body = body
+            request.headers["Content-Length"] = str(len(body))
+            request.headers["Idempotency-Key"] = signal.signal_id
+            return self._exchange(channel, request, body)
 
     def read_back(self, signal_id: str) -> Reply:
         """GET what became of a signal. Raises NotSent or Uncertain."""
-        channel = self._channel()
         url = self._url + EXECUTIONS + quote(signal_id, safe="")
-        request = channel.session.prepare_request(requests.Request("GET", url, headers=self._headers))
-        return self._exchange(channel, request, b"")
+        with self._channel() as channel:
+            request = channel.session.prepare_request(requests.Request("GET", url, headers=self._headers))
+            return self._exchange(channel, request, b"")
 
     def probe(self) -> Reply:
         """Read back a signal that never was. Raises NotSent or Uncertain."""
         return self.read_back(str(uuid4()))
 
     def close(self) -> None:
-        """Close the kept connections of all threads."""
-        with self._lock:
-            for channel in self._channels:
-                channel.session.close()
+        """Close all kept connections."""
+        for channel in self._channels.copy():
+            channel.session.close()
 
     def _exchange(self, channel: "_Channel", request: PreparedRequest, body: bytes) -> Reply:
         if self._options.hmac_secret is not None:
@@ -112,19 +110,22 @@ class GatewayClient:
             raise NotSent(describe(error, "connect")) from error
         return _read(response)
 
-    def _channel(self) -> "_Channel":
+    @contextmanager
+    def _channel(self) -> Iterator["_Channel"]:
+        """Give the channel used last of those that are free; there are as many as were used at one time."""
         try:
-            channel: _Channel = self._of_this_thread.channel
-        except AttributeError:
+            channel = self._free.pop()
+        except IndexError:
             channel = _Channel(self._url, self._headers, self._authorities, self._options.reuse_seconds)
-            self._of_this_thread.channel = channel
-            with self._lock:
-                self._channels.append(channel)
-        return channel
+            self._channels.append(channel)
+        try:
+            yield channel
+        finally:
+            self._free.append(channel)
 
 
 class _Channel:
-    """What one thread needs: a session, its deadline, and a request that is copied for every signal."""
+    """What one request at a time needs: a session, its deadline, and a request to copy for every signal."""
 
     def __init__(
         self, url: str, headers: dict[str, str], authorities: ssl.SSLContext | None, reuse_seconds: float

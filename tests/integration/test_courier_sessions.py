@@ -16,7 +16,7 @@ from services.signals.outcome import Outcome
 from services.signals.verdict import Executed, Reply, Verdict
 from tests.gateway_stub import SILENT_DROP, SILENT_RESET, Answer, GatewayStub, Received
 from tests.sample_signals import make_signal
-from tests.sending import QUICK, sending
+from tests.sending import PATIENCE, QUICK, sending
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -95,6 +95,23 @@ def test_a_slow_session_does_not_hold_up_the_others(stub: GatewayStub) -> None:
         }
         released.set()
         assert desk.outcome().report.status == desk.outcome().report.status == "filled"
+
+
+def test_sessions_that_hang_hold_up_no_other(stub: GatewayStub) -> None:
+    released = threading.Event()
+
+    def hang_for_some(received: Received) -> Answer:
+        if received.json["sessionId"].startswith("hangs"):
+            released.wait(PATIENCE)
+        return stub.friendly(received)
+
+    stub.answer = hang_for_some
+    with sending(stub.url, timeout=2 * PATIENCE, threads=2, most_threads=32, ttl=60.0) as desk:
+        hanging = desk.put(*(f"hangs-{number}" for number in range(20)))
+        answered = [desk.send(f"session-{number}").report.signal_id for number in range(80)]
+        assert not {signal.signal_id for signal in hanging} & set(answered)
+        released.set()
+        desk.drain()
 
 
 def test_sessions_that_wait_occupy_no_thread(stub: GatewayStub) -> None:
