@@ -13,7 +13,7 @@ from services.paper.decoding import Request
 from services.paper.executions import OpenExecution, open_execution
 
 _LOCK_ACCOUNT = """
-    SELECT status, user_id, virtual_balance
+    SELECT status, user_id, virtual_balance, symbol
     FROM sessions JOIN users USING (user_id)
     WHERE session_id = %s
     FOR SHARE OF sessions FOR NO KEY UPDATE OF users
@@ -156,6 +156,8 @@ def _running_account(cursor: Cursor, order: Order) -> _Account | Answer:
         if row is None:
             return _refused(404, "unknown_session", f"there is no session {session_id}")
         return _refused(404, "session_not_running", f"session {session_id} is {row[0]}")
+    if order.symbol != row[3]:
+        return _refused(400, "symbol_mismatch", f"session {session_id} trades {row[3]}, not {order.symbol}")
     return _Account(row[1], row[2])
 
 
@@ -164,7 +166,7 @@ def _execution_account(cursor: Cursor, order: Order, execution: OpenExecution) -
         message = f"execution {order.session_id} trades {', '.join(execution.symbols)}, not {order.symbol}"
         return _refused(400, "symbol_mismatch", message)
     cursor.execute(_LOCK_ACCOUNT, (order.session_id,))
-    [(_, user_id, balance)] = cursor.fetchall()
+    [(_, user_id, balance, _)] = cursor.fetchall()
     return _Account(user_id, balance)
 
 

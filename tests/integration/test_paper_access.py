@@ -41,7 +41,7 @@ def signed(method: str, path: str, body: bytes = b"") -> dict[str, str]:
 
 def test_a_worker_needs_token_and_signature(guarded: Client) -> None:
     session = guarded.post(
-        "/sessions", {"symbol": "A", "type": "stock", "strategyId": "mock"}, headers=TOKEN
+        "/sessions", {"symbol": "AAPL", "type": "stock", "strategyId": "mock"}, headers=TOKEN
     ).json()
     body = json.dumps(order := an_order(session["sessionId"], "BUY", 1, 10)).encode()
     path, read_back = "/internal/execute", f"/internal/executions/{order['signalId']}"

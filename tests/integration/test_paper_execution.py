@@ -139,3 +139,11 @@ def test_what_became_of_a_signal_can_be_asked(gateway: Client) -> None:
     found = gateway.get(f"/internal/executions/{rejected['signalId']}")
     assert found.status_code == 200
     assert (found.json()["status"], found.json()["error"]) == ("rejected", "insufficient_position")
+
+
+def test_an_order_for_another_symbol_than_the_sessions_is_refused(gateway: Client) -> None:
+    session = gateway.start_session("AAPL")
+    refused = gateway.buy(session, 10, 100, symbol="MSFT")
+    assert (refused.status_code, refused.json()["error"]) == (400, "symbol_mismatch")
+    assert gateway.get("/api/positions?userId=alice").json()["positions"] == []
+    assert gateway.buy(session, 10, 100).status_code == 201

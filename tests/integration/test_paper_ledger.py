@@ -33,17 +33,18 @@ def database(database_url: str) -> Iterator[Database]:
     database.close()
 
 
-def new_session(database: Database) -> str:
-    session = str(uuid4())
+def new_sessions(database: Database, *symbols: str) -> dict[str, str]:
+    sessions = {symbol: str(uuid4()) for symbol in symbols}
     with database.transaction() as cursor:
         cursor.execute("DELETE FROM positions; DELETE FROM trades; DELETE FROM sessions")
         cursor.execute("UPDATE users SET virtual_balance = %s", (START,))
-        cursor.execute(
-            "INSERT INTO sessions (session_id, strategy_id, user_id, symbol, type)"
-            " VALUES (%s, 'mock', %s, 'AAPL', 'stock')",
-            (session, USER),
-        )
-    return session
+        for symbol, session in sessions.items():
+            cursor.execute(
+                "INSERT INTO sessions (session_id, strategy_id, user_id, symbol, type)"
+                " VALUES (%s, 'mock', %s, %s, 'stock')",
+                (session, USER, symbol),
+            )
+    return sessions
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -51,7 +52,7 @@ def new_session(database: Database) -> str:
 def test_any_sequence_of_orders_is_stored_as_it_was_decided(
     database: Database, sequence: list[tuple[Action, str, Decimal, Decimal]]
 ) -> None:
-    session, ledger = new_session(database), Ledger(database, TERMS)
+    sessions, ledger = new_sessions(database, "AAPL", "MSFT"), Ledger(database, TERMS)
     balance, holdings, gains, fees, trades = (
         START,
         {"AAPL": Holding(), "MSFT": Holding()},
@@ -60,7 +61,7 @@ def test_any_sequence_of_orders_is_stored_as_it_was_decided(
         0,
     )
     for action, symbol, quantity, price in sequence:
-        order = Order(str(uuid4()), session, symbol, action, price, quantity)
+        order = Order(str(uuid4()), sessions[symbol], symbol, action, price, quantity)
         expected = decide(order, TERMS, balance, holdings[symbol])
         answer = ledger.execute(Request(order, order.signal_id))
         assert answer.executed == isinstance(expected, Fill), answer
