@@ -42,6 +42,7 @@ class OmsStub:
         self.streams: list[FarEnd] = []
         self.opened_at: list[float] = []
         self.cuts_at_once = False
+        self.reads = True
         self.answers: Callable[[OrderRequest], list[OrderResponse]] = self.friendly
         self._server = grpc.server(ThreadPoolExecutor(16))
         add_service(self._server, self)
@@ -80,7 +81,8 @@ class OmsStub:
         self.opened_at.append(time.monotonic())
         if self.cuts_at_once:
             self.cut()
-        Thread(target=self._hear, args=(requests, end), daemon=True).start()
+        if self.reads:
+            Thread(target=self._hear, args=(requests, end), daemon=True).start()
         yield from end.answers()
         context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
 
@@ -94,10 +96,10 @@ class OmsStub:
             return
 
 
-def make_client(address: str, **options: Any) -> OmsClient:
-    """Make a client that connects again at once, not a second later."""
-    stream = StreamOptions(address=address, **QUICK_STREAM)
-    return OmsClient(OmsOptions(stream=stream, **{"order_timeout": 15.0, **options}))
+def make_client(address: str, stream: dict[str, Any] | None = None, **options: Any) -> OmsClient:
+    """Make a client that connects again at once, not a second later, but for what `stream` changes."""
+    stream_options = StreamOptions(address=address, **{**QUICK_STREAM, **(stream or {})})
+    return OmsClient(OmsOptions(stream=stream_options, **{"order_timeout": 15.0, **options}))
 
 
 @contextmanager

@@ -100,6 +100,4 @@ class Link:
 
     def _usable_at(self) -> float:
         """Return the moment from which the stream can be used, as things are."""
-        if self._ready_at == math.inf:
-            return math.inf
         return max(self._ready_at, self._opened_at) + self._settling

@@ -9,12 +9,10 @@ import pytest
 from models.errors import NotSent, Refused
 from services.oms.options import Rules
 from services.signals.gateway_client import GatewayClient, GatewayOptions
-from services.signals.oms_client import OmsClient, OmsOptions
-from services.signals.oms_stream import StreamOptions
 from services.signals.route import GatewayRoute, Route
 from services.signals.verdict import Blocked, Executed, Rejected
 from tests.gateway_stub import Answer, GatewayStub, Received
-from tests.oms_stub import QUICK_STREAM, serving_oms
+from tests.oms_stub import make_client, serving_oms
 from tests.sample_signals import make_signal
 from tests.support import eventually, free_port
 
@@ -58,8 +56,8 @@ def gateway_route(port: int, token: str | None) -> Route:
 
 
 def oms_route(port: int, token: str | None) -> Route:
-    stream = StreamOptions(address=f"127.0.0.1:{port}", token=token, **QUICK_STREAM)
-    return OmsClient(OmsOptions(stream=stream, order_timeout=15.0))
+    stream = {"token": token, "settling": 0.3 if token else 0.02, "patience": 1.0}
+    return make_client(f"127.0.0.1:{port}", stream)
 
 
 KINDS = {

@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from models.errors import NotSent, Uncertain
 from models.signal import SignalStatus
 from services.oms.options import Faults, Rules
 from services.oms.protocol import OrderRequest, OrderResponse, OrderStatus
+from services.signals.oms_client import OmsClient
 from services.signals.route import Route
 from tests.oms_stub import OmsStub, make_client, serving_oms
 from tests.sample_signals import make_signal
@@ -34,8 +37,15 @@ def is_connected(route: Route) -> bool:
         return False
 
 
+def connected_client(address: str, **options: Any) -> OmsClient:
+    client = make_client(address, **options)
+    client.start()
+    eventually(lambda: is_connected(client))
+    return client
+
+
 @contextmanager
-def sending_connected(address: str, **options: float) -> Iterator[Sending]:
+def sending_connected(address: str, **options: Any) -> Iterator[Sending]:
     """Send with a short time to live, of which connecting takes nothing."""
     with sending_by(make_client(address, **options), ttl=0.5) as desk:
         eventually(lambda: is_connected(desk.route))
@@ -70,8 +80,7 @@ def test_an_order_that_never_left_expires() -> None:
 
 @pytest.mark.parametrize("idempotent", [False, True])
 def test_an_order_put_into_a_dead_stream_was_never_sent(stub: OmsStub, *, idempotent: bool) -> None:
-    client = make_client(stub.address, idempotent=idempotent)
-    client.start()
+    client = connected_client(stub.address, idempotent=idempotent)
     client.execute(make_signal())
     stub.close()
     eventually(lambda: client.fault)
@@ -101,6 +110,27 @@ def test_an_oms_that_stalls_is_given_up_after_the_order_timeout() -> None:
     ):
         desk.put("a")
         assert_parked(desk, "a", "no final answer within 0.2 s")
+
+
+def test_an_order_that_the_oms_has_not_taken_is_not_in_doubt(stub: OmsStub) -> None:
+    """The first fills what the OMS leaves unread on the wire; the other waits on our side and stays there."""
+    stub.reads = False
+    client = connected_client(stub.address, order_timeout=0.3)
+    large = [make_signal(strategy_id="x" * 3_000_000) for _ in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        waiting = [threads.submit(client.execute, signal) for signal in large]
+    errors = [each.exception() for each in waiting]
+    assert {type(error) for error in errors} == {Uncertain, NotSent}
+    client.close()
+
+
+def test_a_stream_that_is_being_refused_takes_no_order() -> None:
+    with serving_oms(token="another") as address:  # noqa: S106 — a test's
+        client = make_client(address, {"settling": 60.0})
+        client.start()
+        with pytest.raises(NotSent, match=r"onnect|unauthenticated"):
+            client.execute(make_signal())
+        client.close()
 
 
 def test_an_order_whose_stream_was_dropped_is_sent_again_to_an_oms_that_knows_ids() -> None:
@@ -172,8 +202,7 @@ def test_an_answer_about_an_order_that_nobody_gave_is_passed_over(stub: OmsStub)
 
 def test_a_close_releases_who_waits_for_an_answer(stub: OmsStub) -> None:
     stub.answers = silent
-    client = make_client(stub.address)
-    client.start()
+    client = connected_client(stub.address)
     raised: list[Exception] = []
 
     def wait() -> None:

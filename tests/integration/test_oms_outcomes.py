@@ -16,11 +16,10 @@ from services.oms.options import Faults, OmsServerOptions, Rules
 from services.oms.prices import MarketPrices
 from services.oms.protocol import OrderRequest, OrderStatus, open_stream
 from services.oms.server import OmsServer
-from services.signals.oms_client import OmsClient, OmsOptions, make_order
-from services.signals.oms_stream import StreamOptions
+from services.signals.oms_client import make_order
 from services.signals.route import Route
 from tests.acceptance.conftest import bar
-from tests.oms_stub import QUICK_STREAM, OmsStub, make_client, serving_oms, told
+from tests.oms_stub import OmsStub, make_client, serving_oms, told
 from tests.sample_signals import make_signal
 from tests.sending import sending_by
 from tests.support import eventually, free_port
@@ -118,8 +117,7 @@ def is_refused(route: Route) -> bool:
 
 def test_a_wrong_token_stops_sending_until_it_is_accepted() -> None:
     port = free_port()
-    stream = StreamOptions(address=f"127.0.0.1:{port}", token="t0ken", **QUICK_STREAM)  # noqa: S106 — a test's
-    with sending_by(OmsClient(OmsOptions(stream=stream))) as desk:
+    with sending_by(make_client(f"127.0.0.1:{port}", {"token": "t0ken", "settling": 0.3})) as desk:
         with serving_oms(port=port, token="another"):  # noqa: S106 — a test's
             eventually(lambda: is_refused(desk.route))
             report = desk.report("a")
@@ -140,9 +138,13 @@ def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
     issued.cert_chain_pems[0].write_to_path(str(certificate))
     issued.private_key_pem.write_to_path(str(key))
     with serving_oms(certificate=certificate, key=key) as address:
-        options = StreamOptions(address=address, ca_file=ca, **QUICK_STREAM)
-        with sending_by(OmsClient(OmsOptions(stream=options))) as desk:
+        with sending_by(make_client(address, {"ca_file": ca})) as desk:
             assert desk.report().status == "filled"
+        stranger = make_client(address)
+        stranger.start()
+        with pytest.raises(NotSent):
+            stranger.execute(make_signal())
+        stranger.close()
 
 
 def test_the_reference_oms_fills_at_the_last_price_in_redis(redis_url: str) -> None:
