@@ -3,6 +3,7 @@
 Exit codes: 0 fine, 1 failed, 2 wrong use or configuration, 130 interrupted.
 """
 
+import errno
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -24,6 +25,17 @@ from services.commands.session import sessions
 from services.commands.signals import signals
 from services.commands.strategies import strategies
 from services.stop_signal import StopSignal
+
+IN_THE_WAY = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""What a place on the disk can have against being written to, which is no fault of the program."""
 
 
 class ExitCode(IntEnum):
@@ -48,6 +60,11 @@ def run(arguments: Sequence[str], stop: StopSignal) -> int:
         return ExitCode.WRONG_USE
     except StrategyWorkerError as error:
         _complain(error)
+        return ExitCode.FAILED
+    except OSError as error:
+        if error.filename is None or error.errno not in IN_THE_WAY:
+            raise
+        _complain(StrategyWorkerError(f"{error.filename} cannot be used: {error.strerror}"))
         return ExitCode.FAILED
     return ExitCode.FINE
 

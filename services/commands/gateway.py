@@ -64,7 +64,13 @@ def gateway(
 def _embedded(stack: ExitStack, folder: Path, console: Console) -> str:
     from services.embedded import EmbeddedPostgres
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--data-folder: {folder} cannot be made: {error.strerror}; "
+            "name another folder, or set DATABASE_URL"
+        ) from None
     server = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
     console.print(f"DATABASE_URL is not set: the ledger is in an embedded PostgreSQL, kept in {folder}")
     return server.url

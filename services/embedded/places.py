@@ -1,5 +1,6 @@
 """Where an embedded server lives and as whom: its private folder, its account, its wheel."""
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -47,7 +48,10 @@ def unprivileged_account() -> Account | None:
 
 def private_folder(account: Account | None = None) -> Path:
     """Make a new 0700 folder of the account's own, below a temporary folder that the account can reach."""
-    bases = [base for base in (tempfile.gettempdir(), "/tmp", "/var/tmp") if len(base) <= LONGEST_BASE]  # noqa: S108 - mkdtemp is safe there
+    bases = ["/tmp", "/var/tmp"]  # noqa: S108 - mkdtemp is safe there
+    with contextlib.suppress(FileNotFoundError):  # there is none that can be written to
+        bases.insert(0, tempfile.gettempdir())
+    bases = [base for base in bases if len(base) <= LONGEST_BASE]
     for base in map(Path, bases):
         if base.is_dir() and os.access(base, os.W_OK) and (account is None or open_to_all(base)):
             folder = Path(tempfile.mkdtemp(prefix="strategy-worker-", dir=base))
