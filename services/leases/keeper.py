@@ -1,7 +1,7 @@
 """Keeps the leases of this worker: renews them, takes over what others left, gives back what is not needed.
 
-The thread beats three times within the life of a lease. What changes hands is told to the rest of the worker
-by callbacks, outside of any lock.
+The thread beats three times or more within the life of a lease. What changes hands is told to the rest of the
+worker by callbacks, outside of any lock.
 """
 
 import time
@@ -20,6 +20,7 @@ from services.leases.table import Claims, LeaseTable, batches
 from services.telemetry.logs import Throttle
 
 BEATS_PER_LIFE = 3
+LONGEST_BEAT_SECONDS = 2.0
 # How much sooner a lease ends by the worker's own clock than by that of Redis: for clocks that differ a
 # little, and for the moment between looking at it and sending.
 MARGIN = 1 / 6
@@ -67,7 +68,7 @@ class LeaseKeeper:
         self.holdings = holdings
         self._seconds = seconds
         self._clock = clock
-        self._beat_seconds = seconds / BEATS_PER_LIFE
+        self._beat_seconds = min(seconds / BEATS_PER_LIFE, LONGEST_BEAT_SECONDS)
         self._hooks: LeaseHooks
         self._absent: set[str] = set()
         self._idle: dict[str, float] = {}
