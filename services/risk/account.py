@@ -17,13 +17,14 @@ class Books(Struct, frozen=True, kw_only=True):
     """What an account begins with. `cash` is without positions; `held` is negative when short.
 
     `prices` value what nothing was heard of yet. `in_flight` are the orders on their way, with what is left
-    of each.
+    of each; `ended` the ids of those that ended a moment ago and are counted here.
     """
 
     cash: Decimal = ZERO
     held: Mapping[Lot, Decimal] = {}
     prices: Mapping[str, Decimal] = {}
     in_flight: tuple[Order, ...] = ()
+    ended: tuple[str, ...] = ()
 
 
 class Account(Struct, kw_only=True):

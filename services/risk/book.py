@@ -6,18 +6,19 @@ limit together.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from threading import Lock
 
 from models.execution import ExecutionReport
-from models.portfolio import EXACT, ZERO, decimal_of
+from models.portfolio import EXACT, ZERO
 from models.risk import Order, Reduced, Refused, Rule, Verdict
 from services.risk.account import Account, Books
 from services.risk.checks import Snapshot, check
 from services.risk.day_watch import DayNews, DayWatch
+from services.risk.days import Day
 from services.risk.holdings import Holdings
 from services.risk.lines import NOTHING
 from services.risk.marks import Marks
@@ -41,12 +42,13 @@ class RiskBook:
     ) -> None:
         self.marks = Marks()
         self.news: deque[DayNews] = deque()
-        self._days = days
+        self.days = days
         self._clock = clock
         self._now = now
         self._holdings = Holdings(self.marks)
         self._approved: deque[float] = deque(maxlen=most_per_second)
         self._most_per_second = most_per_second
+        self._remembered: dict[str, Day] | None = None
         self._is_whole = True
         self._lock = Lock()
 
@@ -54,15 +56,15 @@ class RiskBook:
         """Measure an account from now on, in place of one of that name."""
         with self.holdings() as held:
             former = held.accounts.get(name)
-            if account.day is None and former is not None:
-                account.day = former.day
-            held.open(name, account, books)
-            self._days.opened(held)
+            if account.day is None:
+                account.day = (self._remembered or {}).get(name) if former is None else former.day
+            held.open(name, account, books, self._clock())
+            self.days.opened(held)
 
     def close(self, name: str) -> None:
         """Measure an account no longer; what it lost today is remembered."""
         with self.holdings() as held:
-            self._days.closing(held, name)
+            self.days.closing(held, name)
             held.close(name)
 
     def judge(self, order: Order, name: str) -> Verdict:
@@ -71,9 +73,9 @@ class RiskBook:
             held = self._begin()
             at = self._clock()
             account = held.accounts.get(name)
-            if account is None or order.order_id in held.orders:
+            if account is None or self._remembered is None or order.order_id in held.orders:
                 self._is_whole = True
-                return _unfit(order, name, is_known=account is not None)
+                return _unfit(order, name, is_in_flight=order.order_id in held.orders)
             mark = held.marks.price(order.symbol)
             verdict = check(order, self._seen(held, name, order, mark, at), account.limits)
             if not isinstance(verdict, Refused):
@@ -100,41 +102,28 @@ class RiskBook:
                 held.book(reservation, quantity, quantity * price)
 
     def settle(self, report: ExecutionReport) -> None:
-        """Take the end of an order: book what was not yet, and have nothing in flight of it any more.
-
-        One of which nothing is known stays in flight. An order that is not known changes nothing.
-        """
+        """Take the end of an order; an order that is not known changes nothing."""
         with self.holdings() as held:
-            reservation = held.orders.get(report.signal_id)
-            if reservation is None:
-                return
-            if report.status == "unknown":
-                reservation.unknown = True
-                return
-            if report.executed and report.filled_price is not None:
-                filled = decimal_of(report.filled_quantity)
-                quantity = filled - reservation.filled
-                value = filled * decimal_of(report.filled_price) - reservation.paid
-                if quantity > 0:
-                    held.book(reservation, quantity, value, decimal_of(report.fee))
-            held.release(report.signal_id)
+            held.end(report, self._clock())
 
     def look(self) -> None:
         """Open the days that have begun, and halt who has lost too much."""
         with self.holdings() as held:
-            self.news.extend(self._days.look(held, self._now()))
-
-    def halted(self, name: str) -> str | None:
-        """Return why an account may only reduce positions now, None where it may trade."""
-        with self.holdings() as held:
-            account = held.accounts.get(name)
-            days = (self._days.all, None if account is None else account.day)
-            return next((day.halted for day in days if day is not None and day.halted is not None), None)
+            self.news.extend(self.days.look(held, self._now()))
 
     def resume(self, name: str | None) -> list[str]:
         """Lift the halt of an account, of everything when None; return whose halt was lifted."""
         with self.holdings() as held:
-            return self._days.resume(held, name)
+            return self.days.resume(held, name)
+
+    def remember(self, days: Mapping[str, Day]) -> None:
+        """Take the days of an earlier run: of accounts that are there, and of those that will be opened.
+
+        Nothing is approved before it is known who was halted.
+        """
+        with self.holdings() as held:
+            self._remembered = dict(days)
+            self.days.restore(held, self._remembered)
 
     @contextmanager
     def holdings(self) -> Iterator[Holdings]:
@@ -173,11 +162,12 @@ class RiskBook:
             held.tally.exposure,
             len(approved),
             self._most_per_second,
-            self._days.losses(held, name),
+            self.days.losses(held, name),
         )
 
 
-def _unfit(order: Order, name: str, *, is_known: bool) -> Refused:
-    if is_known:
-        return Refused(rule=Rule.MISSING_DATA, detail=f"order {order.order_id} is on its way already")
-    return Refused(rule=Rule.MISSING_DATA, detail=f"what the account {name} holds is not known yet")
+def _unfit(order: Order, name: str, *, is_in_flight: bool) -> Refused:
+    detail = f"what the account {name} holds, and whether it is halted, is not known yet"
+    if is_in_flight:
+        detail = f"order {order.order_id} is on its way already"
+    return Refused(rule=Rule.MISSING_DATA, detail=detail)

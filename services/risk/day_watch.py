@@ -1,5 +1,6 @@
 """The trading day of every account and of all together: when it begins, what was lost, who is halted."""
 
+from collections.abc import Mapping
 from datetime import datetime, time
 from decimal import Decimal
 from typing import NamedTuple
@@ -65,6 +66,12 @@ class DayWatch:
             lost.append(self._lost_by_all(holdings, self._all))
         return tuple(each for each in lost if each.halted is not None or each.is_near)
 
+    def halted(self, holdings: Holdings, name: str) -> str | None:
+        """Return why an account may only reduce positions now, None where it may trade."""
+        account = holdings.accounts.get(name)
+        days = (self._all, None if account is None else account.day)
+        return next((day.halted for day in days if day is not None and day.halted is not None), None)
+
     def look(self, holdings: Holdings, now: datetime) -> list[DayNews]:
         """Open the days that have begun, halt who has lost too much; return the news. `now` is in UTC."""
         today = trading_day(now, self._start)
@@ -104,9 +111,14 @@ class DayWatch:
         self.opened(holdings)
         return lifted
 
-    def restore_all(self, day: Day) -> None:
-        """Take the day of all accounts together from an earlier run."""
-        self._all = day
+    def restore(self, holdings: Holdings, days: Mapping[str, Day]) -> None:
+        """Take days of an earlier run, where the accounts were not opened later than that."""
+        self._all = days.get(EVERYTHING, self._all)
+        for name, account in holdings.accounts.items():
+            former = days.get(name)
+            if former is not None and (account.day is None or account.day.day == former.day):
+                account.day = former
+        self._add_up(holdings)
 
     def opened(self, holdings: Holdings) -> None:
         """An account came, or was opened anew."""

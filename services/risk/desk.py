@@ -90,7 +90,8 @@ class RiskDesk:
 
     def halted(self, account: str) -> str | None:
         """Return why an account may only reduce positions now, None where it may trade."""
-        return self.book.halted(account)
+        with self.book.holdings() as held:
+            return self.book.days.halted(held, account)
 
     def resume(self, account: str | None, by: str = "a person") -> list[str]:
         """Lift the halt of an account, of everything when None; return whose halt was lifted."""

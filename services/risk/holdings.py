@@ -4,9 +4,11 @@ A strategy's thread may be interrupted anywhere within a check. `accounts` and `
 steps; what follows from them, the tally, is built anew by `mend` when somebody was interrupted over it.
 """
 
+from collections import deque
 from decimal import Decimal
 
-from models.portfolio import ZERO
+from models.execution import ExecutionReport
+from models.portfolio import ZERO, decimal_of
 from models.risk import Order
 from models.signal import Action
 from services.risk.account import Account, Books, Lot, Reservation
@@ -14,21 +16,25 @@ from services.risk.lines import NOTHING, Line
 from services.risk.marks import Marks
 from services.risk.tally import Tally
 
+REMEMBERED_SECONDS = 60.0
+
 
 class Holdings:
     """Accounts with their positions, orders in flight, and the tally of both. `cash` is that of them all.
 
-    `accounts` and `orders`, by name and id, are for others to read.
+    `accounts` and `orders`, by name and id, are for others to read; `ended` tells which orders ended within
+    the last minute, and when (monotonic seconds).
     """
 
     def __init__(self, marks: Marks) -> None:
         self.marks = marks
         self.tally = Tally()
         self.cash = ZERO
+        self.ended: deque[tuple[float, str]] = deque()
         self.accounts: dict[str, Account] = {}
         self.orders: dict[str, Reservation] = {}
 
-    def open(self, name: str, account: Account, books: Books) -> None:
+    def open(self, name: str, account: Account, books: Books, at: float) -> None:
         """Hold this account in place of one of that name."""
         self.close(name)
         for symbol, price in books.prices.items():
@@ -36,6 +42,7 @@ class Holdings:
         account.cash = books.cash
         account.held = {lot: quantity for lot, quantity in books.held.items() if quantity}
         self.accounts[name] = account
+        self.ended.extend((at, order_id) for order_id in books.ended)
         for order in books.in_flight:
             price = max(order.price, self.marks.value_at(order.symbol))
             self.orders[order.order_id] = Reservation(order, name, price, order.quantity)
@@ -86,6 +93,14 @@ class Holdings:
         self.orders[order.order_id] = Reservation(order, name, price, quantity, at)
         self.tally.put(name, order.owner, order.symbol, line, self.marks.value_at(order.symbol))
 
+    def adopt(self, order: Order, name: str, at: float) -> bool:
+        """Have an order in flight that was not judged here; false where it is known or its account is not."""
+        if order.order_id in self.orders or name not in self.accounts:
+            return False
+        price = max(order.price, self.marks.value_at(order.symbol))
+        self.reserve(order, name, order.quantity, price, at)
+        return True
+
     def release(self, order_id: str) -> Reservation | None:
         """Have nothing of an order in flight any more; return what there was."""
         reservation = self.orders.pop(order_id, None)
@@ -120,6 +135,28 @@ class Holdings:
         self.tally.put(
             reservation.account, order.owner, order.symbol, Line(held, line.buys, line.sells), mark
         )
+
+    def end(self, report: ExecutionReport, at: float) -> None:
+        """Book what was not yet of an order that ended, and have nothing in flight of it any more.
+
+        One of which nothing is known stays in flight; one that was told before is booked already.
+        """
+        reservation = self.orders.get(report.signal_id)
+        if reservation is None:
+            return
+        if report.status == "unknown":
+            reservation.unknown = True
+            return
+        self.ended.append((at, report.signal_id))
+        while self.ended[0][0] < at - REMEMBERED_SECONDS:
+            self.ended.popleft()
+        if report.executed and report.filled_price is not None and not report.told_before:
+            filled = decimal_of(report.filled_quantity)
+            quantity = filled - reservation.filled
+            value = filled * decimal_of(report.filled_price) - reservation.paid
+            if quantity > 0:
+                self.book(reservation, quantity, value, decimal_of(report.fee))
+        self.release(report.signal_id)
 
 
 def signed(side: Action, amount: Decimal) -> Decimal:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.risk.account import Lot
 from services.risk.days import Day
@@ -14,14 +15,15 @@ BEFORE_EVERYTHING = datetime(1970, 1, 1, tzinfo=UTC)
 class SavedBooks(Struct, frozen=True, kw_only=True):
     """The books of plain sessions at one moment: where counting begins after a restart.
 
-    `held` is by owner and symbol. `open_orders` are the ids of the signals that were in flight then.
-    `resumed` is the last word to resume that was heeded.
+    `held` is by owner and symbol. `open_orders` are the ids of the signals that were in flight then,
+    `counted` those that had ended shortly before. `resumed` is the last word to resume that was heeded.
     """
 
     cash: Decimal = Decimal(0)
     held: tuple[tuple[str, str, Decimal], ...] = ()
     prices: dict[str, Decimal] = {}
     open_orders: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
     resumed: str | None = None
 
     @property
@@ -39,5 +41,9 @@ class SavedAccount(Struct, frozen=True, kw_only=True):
     saved_at: datetime = BEFORE_EVERYTHING
 
     def says_the_same(self, other: "SavedAccount | None") -> bool:
-        """Whether nothing changed that a restart would miss."""
-        return other is not None and self.day == other.day and self.books == other.books
+        """Whether nothing changed that a restart would miss, prices aside."""
+        return (
+            other is not None
+            and self.day == other.day
+            and replace(self.books, prices={}) == replace(other.books, prices={})
+        )
