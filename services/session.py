@@ -45,6 +45,10 @@ def _nobody_else(_: str) -> None:
     """Say that no other worker has the session: there is none."""
 
 
+def _nothing_sent(_: list[str]) -> None:
+    """Take nothing back."""
+
+
 @dataclass(frozen=True)
 class SessionHost:
     """What a session needs of the worker around it.
@@ -55,7 +59,7 @@ class SessionHost:
     `count_error` counts a failed call by the strategy's name. `changed` tells that the session with this key
     is in another state. A call may take `deadline_ms`; a class may ask for more, up to `deadline_max_ms`.
     `claim` takes a session for this worker; it returns the worker that has it, or None when it is this one,
-    and raises StorageUnavailable.
+    and raises StorageUnavailable. `withdraw` takes signals back, as far as they are not sent yet.
     """
 
     submit: Callable[[Signal, float, str | None], str | None]
@@ -67,6 +71,7 @@ class SessionHost:
     deadline_ms: int = 250
     deadline_max_ms: int = 5000
     claim: Callable[[str], str | None] = _nobody_else
+    withdraw: Callable[[list[str]], None] = _nothing_sent
 
 
 class Session:
@@ -175,7 +180,11 @@ class Session:
         if self.state is SessionState.STANDBY:
             barred = Standing.LOST
         refusal = self._host.submit(signal, self._turn.received_at, barred)
-        if refusal is not None:
+        if refusal is None:
+            self.memory.note_sent(self._turn.event, signal.signal_id)
+            if self.state is SessionState.QUARANTINED:  # meanwhile, by the supervisor
+                self._host.withdraw([signal.signal_id])
+        else:
             self._host.post(self, failed(signal, "refused", refusal, 0, self._turn.received_at).report)
         return signal.signal_id
 
@@ -214,6 +223,13 @@ class Session:
         self._host.unroute(self.identity.symbol, self)
         self._host.changed(self.identity.key)
         log.error("session_ended", session=self.identity.key, state=state.value, reason=reason)
+        if state is SessionState.QUARANTINED:
+            self.withdraw()
+
+    def withdraw(self) -> None:
+        """Take back what was sent in the call under way, which does not return, as far as it has not left."""
+        if sent := self.memory.sent_in(self._turn.event):
+            self._host.withdraw(sent)
 
     def describe(self) -> dict[str, Any]:
         """Return what /sessions and the registry show, in the names of the wire."""

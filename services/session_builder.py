@@ -50,6 +50,8 @@ class SessionBuilder:
             failure = NotBuilt(SessionState.QUARANTINED if timed_out else SessionState.ERROR, explain(error))
             if self._starting is not None:
                 self._starting.state = failure.state  # where it still runs, its signals are refused
+                if timed_out:
+                    self._starting.withdraw()
             unexpected = None if isinstance(error, StrategyError) else error
             log.error(  # noqa: TRY400 — no traceback for what its author is told in a sentence
                 "session_not_started", session=identity.key, reason=failure.reason, exc_info=unexpected

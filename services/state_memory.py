@@ -38,6 +38,8 @@ class SessionMemory:
     is_warming_up: bool = False
     warm_up_bars: int = 0
     warm_up_signals: int = 0
+    _answered: object = None
+    _sent: list[str] = field(default_factory=list)
 
     def waits_for(self, signal_id: str) -> bool:
         """Whether this very decision was made before and is not known to be over."""
@@ -51,6 +53,16 @@ class SessionMemory:
         if report.status == "unknown":
             self.unresolved.add(report.signal_id)
         return replace(report, told_before=True) if report.signal_id in self.counted else report
+
+    def note_sent(self, event: object, signal_id: str) -> None:
+        """Note a signal that was sent in answer to this event."""
+        if event is not self._answered:
+            self._answered, self._sent = event, []
+        self._sent.append(signal_id)
+
+    def sent_in(self, event: object) -> list[str]:
+        """Return the signals sent in answer to this event, if it is the last one that any was sent in."""
+        return self._sent.copy() if event is self._answered else []
 
     def describe(self) -> dict[str, Any]:
         """Return what /sessions shows, in the names of the wire."""

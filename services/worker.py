@@ -181,6 +181,7 @@ class Worker:
             deadline_ms=self._settings.handler_deadline_ms,
             deadline_max_ms=self._settings.handler_deadline_max_ms,
             claim=self._leases.owner,
+            withdraw=self._desk.withdraw,
         )
 
     def _count_error(self, strategy: str) -> None:

@@ -6,7 +6,7 @@ The only code that sends.
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -105,6 +105,12 @@ class Courier:
         """Send signals of a halted session again."""
         with self._lock:
             self._dispatcher.resume(session_key)
+
+    def withdraw(self, signal_ids: Iterable[str], reason: str) -> None:
+        """Send none of these signals that is not sent yet; each ends `refused` with this reason."""
+        with self._lock:
+            self._dispatcher.withdraw(signal_ids, reason)
+        self._outbox.wake()
 
     def leases_confirmed(self) -> None:
         """Send what waited for the lease of its session to be certain."""

@@ -1,7 +1,7 @@
 """The counter between sessions and their signals' way out: takes signals in, gives reports back."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -17,6 +17,7 @@ from services.telemetry.metrics import SignalMetrics
 
 # Of the time for stopping, what is kept for writing down how signals ended.
 WRITING_SECONDS = 1.0
+SESSION_QUARANTINED = "session_quarantined"
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +86,11 @@ class SignalDesk:
     def resume(self, session_key: str) -> None:
         """Take signals of a session again whose last one had an unknown outcome."""
         self._courier.resume(session_key)
+
+    def withdraw(self, signal_ids: Sequence[str]) -> None:
+        """Send none of these signals that is not sent yet: the call that gave them never came to its end."""
+        log.warning("signals_withdrawn", signal_ids=signal_ids)
+        self._courier.withdraw(signal_ids, SESSION_QUARANTINED)
 
     def leases_confirmed(self) -> None:
         """Send what waited for the lease of its session to be certain."""

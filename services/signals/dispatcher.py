@@ -1,5 +1,7 @@
 """Which signal goes next, and what its answer means for those behind it. No I/O, no threads, no clock."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from models.errors import NotSent, Uncertain
@@ -47,6 +49,7 @@ class Dispatcher:
         self._fence = fence or Unfenced()
         self._lanes = Lanes()
         self._halted: set[str] = set()
+        self._withdrawn: dict[str, str] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -72,8 +75,7 @@ class Dispatcher:
         if self._circuit.begin_probe(now):
             return Probe()
         while (delivery := self._lanes.take(now)) is not None:
-            if delivery.session_key in self._halted:
-                delivery.refusal = SESSION_HALTED
+            delivery.refusal = self._refusal(delivery)
             delivery.reason = delivery.reason or self._circuit.reason
             standing = self._standing(delivery)
             outcome = delivery.lost(now) if standing is Standing.LOST else delivery.ending(now)
@@ -120,11 +122,22 @@ class Dispatcher:
 
     def finish(self, delivery: Delivery) -> None:
         """Let the next signal of the session go, now that this one's end was reported."""
+        self._withdrawn.pop(delivery.entry.signal.signal_id, None)
         self._lanes.finish(delivery)
 
     def resume(self, session_key: str) -> None:
         """Send the signals of a halted session again."""
         self._halted.discard(session_key)
+
+    def withdraw(self, signal_ids: Iterable[str], reason: str) -> None:
+        """Refuse signals that were accepted, or will be, with this reason; ask about one that may be sent."""
+        self._withdrawn.update(dict.fromkeys(signal_ids, reason))
+        self._lanes.release()
+
+    def _refusal(self, delivery: Delivery) -> str | None:
+        if delivery.session_key in self._halted:
+            return SESSION_HALTED
+        return self._withdrawn.get(delivery.entry.signal.signal_id, delivery.refusal)
 
     def _standing(self, delivery: Delivery) -> Standing:
         """Say whether this worker may send the signal; one that is settled goes nowhere."""

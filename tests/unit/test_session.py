@@ -3,7 +3,7 @@
 import ctypes
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from models.signal import Signal
 from services.session import Session, SessionHost, deliver_bar, deliver_trade
 from services.turn import Turn
 from strategies.base_strategy import BaseStrategy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
 
@@ -63,6 +66,8 @@ class World:
         self, *, session_id: str | None = "s1", max_errors: int = 3, refusal: str | None = None
     ) -> None:
         self.signals: list[Signal] = []
+        self.withdrawn: list[str] = []
+        self.while_submitting: Callable[[], None] = lambda: None
         self.barred: list[str | None] = []
         self.posted: list[Any] = []
         self.unrouted: list[Session] = []
@@ -84,6 +89,7 @@ class World:
             count_error=self.errors.append,
             changed=lambda _: None,
             max_errors=max_errors,
+            withdraw=self.withdrawn.extend,
         )
         self.turn = Turn()
         self.session = Session(identity, self.strategy, host)
@@ -92,6 +98,7 @@ class World:
         self.session.begin()
 
     def _submit(self, signal: Signal, _received_at: float, barred: str | None) -> str | None:
+        self.while_submitting()
         self.signals.append(signal)
         self.barred.append(barred)
         return self.refusal
@@ -230,6 +237,57 @@ def test_an_interruption_that_comes_after_an_error_is_still_that_of_its_session(
     assert world.session.state is SessionState.QUARANTINED
     assert "in interrupted_in_c" in (world.session.reason or "")
     assert world.turn.session is None
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_sent_in_the_call_that_hung_is_withdrawn_and_nothing_else(late: bool) -> None:  # noqa: FBT001 — a case
+    world = World()
+
+    def hang() -> None:
+        for _ in range(2):
+            world.strategy.send_signal("BUY", 100.0, 2)
+        if late:  # the supervisor's word, while the thread is stuck
+            world.session.end(SessionState.QUARANTINED, "did not return")
+        raise StrategyTimedOut
+
+    world.strategy.script = [1, hang]
+    world.bar(0)
+    world.bar(1)
+    assert len(world.signals) == 3
+    assert set(world.withdrawn) == set(world.ids()[1:])
+
+
+def test_a_call_that_hangs_without_a_signal_withdraws_none() -> None:
+    world = World()
+    world.strategy.script = [1, StrategyTimedOut()]
+    world.bar(0)
+    world.bar(1)
+    assert world.session.state is SessionState.QUARANTINED
+    assert world.withdrawn == []
+
+
+def test_a_signal_that_is_sent_while_the_supervisor_gives_the_session_up_is_withdrawn_too() -> None:
+    world = World()
+
+    def given_up() -> None:
+        world.session.end(SessionState.QUARANTINED, "did not return")
+
+    world.while_submitting = given_up
+    world.strategy.script = [1]
+    world.bar(0)
+    assert set(world.withdrawn) == set(world.ids())
+
+
+def test_errors_withdraw_nothing() -> None:
+    world = World(max_errors=1)
+
+    def fail() -> None:
+        world.strategy.send_signal("BUY", 100.0, 2)
+        raise ValueError
+
+    world.strategy.script = [fail]
+    world.bar(0)
+    assert (world.session.state, world.withdrawn) == (SessionState.ERROR, [])
 
 
 def test_too_many_errors_in_a_row_end_a_session_with_the_last_reason() -> None:

@@ -250,6 +250,42 @@ def test_a_signal_that_stays_uncertain_halts_its_session_until_somebody_resumes_
     assert bench.end(bench.request(), FILLED).outcome.report.executed
 
 
+def test_what_is_withdrawn_before_it_was_sent_is_refused() -> None:
+    bench = Bench()
+    bench.put("a", "a", "b")
+    under_way = bench.request()
+    [behind] = list(bench.dispatcher._lanes.followers(under_way))  # noqa: SLF001 — its ids
+    ids = {each.entry.signal.signal_id for each in (under_way, behind)}
+    bench.dispatcher.withdraw(ids, "session_quarantined")
+    assert bench.request().session_key == "b"
+    assert bench.end(under_way, FILLED).outcome.report.executed
+    report = bench.ending().outcome.report
+    assert (report.status, report.reason) == ("refused", "session_quarantined")
+
+
+def test_what_is_withdrawn_and_may_have_been_sent_is_asked_about() -> None:
+    bench = Bench(idempotent=True)
+    bench.put("a")
+    delivery = bench.request()
+    bench.go_on(delivery, Uncertain("read_timeout"))
+    bench.dispatcher.withdraw({delivery.entry.signal.signal_id}, "session_quarantined")
+    bench.now += 0.2
+    assert bench.request().reads_back
+    bench.settle(delivery, NeverSeen())
+    assert bench.ending().outcome.report.reason == "session_quarantined"
+
+
+def test_what_is_withdrawn_while_the_circuit_is_open_ends_at_once() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    delivery = bench.request()
+    bench.settle(delivery, NotSent("connection_refused"))
+    assert bench.nothing()
+    bench.dispatcher.withdraw({delivery.entry.signal.signal_id}, "session_quarantined")
+    assert bench.ending().outcome.status is SignalStatus.REFUSED
+    assert bench.nothing()
+
+
 def test_a_signal_in_progress_is_asked_for_again_under_its_id() -> None:
     bench = Bench()
     bench.put("a")
