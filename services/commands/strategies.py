@@ -7,6 +7,7 @@ import typer
 
 from config import Settings, load_settings
 from models.errors import StrategyRejected
+from services.commands.catalogue import inspect, list_catalogue
 from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
 
 if TYPE_CHECKING:
@@ -14,13 +15,29 @@ if TYPE_CHECKING:
     from strategies.folder import LoadFailure
     from strategies.registry import StrategyRegistry
 
+MOST = 100_000
+
 strategies = typer.Typer(help="See which strategies there are.", no_args_is_help=True)
 
 
 @strategies.command("list")
-def list_strategies(as_json: AsJson = False) -> None:
-    """Show every strategy: the built-in ones, and those of STRATEGIES_PATH with what could not be loaded."""
+def list_strategies(
+    symbol: Annotated[str | None, typer.Option(help="Rows of the catalogue for it.")] = None,
+    strategy_type: Annotated[str | None, typer.Option("--type", help="Rows of that type.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Rows with at least that score.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=MOST, help="At most so many rows.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every strategy: the built-in ones, and those of STRATEGIES_PATH with what could not be loaded.
+
+    With one of the options: the active rows of the catalogue instead, best first, 1000 at most.
+    """
     from strategies.folder import LoadFailure
+
+    wanted = {"symbol": symbol, "strategy_type": strategy_type, "min_score": min_score, "limit": limit}
+    if given := {name: value for name, value in wanted.items() if value is not None}:
+        list_catalogue(given, as_json=as_json)
+        return
 
     registry, failures = load(load_settings())
     described = []
@@ -56,6 +73,9 @@ def show(name: Annotated[str, typer.Argument(help="The strategy's name.")], as_j
     if described["parameters"]:
         headings = ("parameter", "type", "default", "from", "to", "choices", "meaning")
         print_table(headings, (_parameter(*item) for item in described["parameters"].items()))
+
+
+strategies.command()(inspect)
 
 
 def description(strategy: "type[BaseStrategy]") -> dict[str, Any]:

@@ -98,7 +98,7 @@ class DiscoveredReader:
 
     def parameter_problem(self, strategy_type: str, parameters: Mapping[str, Any]) -> str | None:
         """Say what is wrong, if anything: a value that cannot be stored, or that the type's class refuses."""
-        if problem := _unstorable(parameters, 0):
+        if problem := unstorable(parameters):
             return problem
         cls = self._find_class(strategy_type)
         if cls is not None:
@@ -159,7 +159,7 @@ def refuse(problem: str | None, kind: str) -> None:
         raise DecodeError(kind, problem)
 
 
-def _unstorable(value: Any, depth: int) -> str | None:
+def unstorable(value: Any, depth: int = 0) -> str | None:
     """Say why PostgreSQL cannot keep a decoded JSON value, if it cannot."""
     if depth > DEEPEST:
         return f"nested deeper than {DEEPEST} levels"
@@ -171,7 +171,7 @@ def _unstorable(value: Any, depth: int) -> str | None:
     else:
         return _unstorable_scalar(kind, value)
     for each in parts:
-        if problem := _unstorable(each, depth + 1):
+        if problem := unstorable(each, depth + 1):
             return problem
     return None
 

@@ -132,19 +132,9 @@ class KafkaSource:
         if (error := given.error()) is not None:
             self._note(error)
             return []
-        partition, offset = given.partition() or 0, given.offset() or 0
-        self._offsets.give(partition, offset)
-        place = Place(self._topic, partition, str(offset))
-        headers = dict(given.headers() or [])
-        return [
-            Message(
-                place=place,
-                payload=_bytes(given.value()),
-                key=_bytes(given.key()).decode(errors="replace"),
-                id=_bytes(headers.get(ID_HEADER)).decode(errors="replace") or str(place),
-                written_at=time_of(given.timestamp()[1]),
-            )
-        ]
+        message = message_of(self._topic, given)
+        self._offsets.give(given.partition() or 0, given.offset() or 0)
+        return [message]
 
     def _ours(self, messages: Sequence[Message]) -> list[Message]:
         has = self._offsets.has
@@ -211,6 +201,19 @@ class KafkaSource:
         if done < 0:  # nothing was read since the partition came
             done = self._consumer.committed([partition], timeout=ANSWER_SECONDS)[0].offset
         return last - max(done, first, 0)
+
+
+def message_of(topic: str, given: KafkaMessage) -> Message:
+    """Return what the library gave, and no report of an error, as a message."""
+    place = Place(topic, given.partition() or 0, str(given.offset() or 0))
+    headers = dict(given.headers() or [])
+    return Message(
+        place=place,
+        payload=_bytes(given.value()),
+        key=_bytes(given.key()).decode(errors="replace"),
+        id=_bytes(headers.get(ID_HEADER)).decode(errors="replace") or str(place),
+        written_at=time_of(given.timestamp()[1]),
+    )
 
 
 def _bytes(value: bytes | str | None) -> bytes:

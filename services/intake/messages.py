@@ -25,6 +25,15 @@ class Place(NamedTuple):
         partition = "" if self.partition is None else f"/{self.partition}"
         return f"{self.topic}{partition}@{self.offset}"
 
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """Read what `str` gave. Raises ValueError."""
+        where, _, offset = text.rpartition("@")
+        topic, slash, partition = where.partition("/")
+        if not topic or not offset:
+            raise ValueError(f"{text!r} is no place of a message, like topic@1700000000000-0 or topic/3@42")
+        return cls(topic, int(partition) if slash else None, offset)
+
 
 class Membership(NamedTuple):
     """Who reads which topic: consumers of one group share its messages, each under a name of its own."""
@@ -123,3 +132,19 @@ class MessagePublisher(Protocol):
 
     def close(self, seconds: float) -> None:
         """Try for that time to write what waits, then give the connection back. Never raises."""
+
+
+class MessageBrowser(Protocol):
+    """Looks at the messages of topics; no consumer group notices. Raises StorageUnavailable."""
+
+    def newest(self, topic: str, most: int) -> list[Message]:
+        """Return the newest messages, newest first."""
+
+    def get(self, place: Place) -> Message | None:
+        """Return the message at a place, or None when there is none (any more)."""
+
+    def remove(self, place: Place) -> bool:
+        """Take a message out of its topic; false where the transport cannot do that."""
+
+    def close(self) -> None:
+        """Disconnect."""

@@ -145,7 +145,7 @@ class RedisSource:
         self._done += trimmed
         whole = [each for each in fresh if each.fields]
         counts = self._group.times_delivered((each.id for each in whole), len(self._in_hand)) if again else {}
-        messages = [_message(self._topic, each, counts.get(each.id, 1)) for each in whole]
+        messages = [message_of(self._topic, each, counts.get(each.id, 1)) for each in whole]
         self._in_hand |= {each.place.offset: each.delivered for each in messages}
         return messages
 
@@ -181,7 +181,8 @@ class RedisSource:
             log.error("intake_messages_trimmed", topic=self._topic, count=count)
 
 
-def _message(topic: str, entry: Entry, delivered: int) -> Message:
+def message_of(topic: str, entry: Entry, delivered: int) -> Message:
+    """Return an entry of a stream as a message."""
     place = Place(topic, None, entry.id)
     return Message(
         place=place,

@@ -6,7 +6,7 @@ from threading import Event
 
 from models.errors import ConfigError
 from models.settings import Settings
-from services.intake.messages import Membership, MessagePublisher, MessageSource
+from services.intake.messages import Membership, MessageBrowser, MessagePublisher, MessageSource
 
 
 def make_source(settings: Settings, topic: str, group: str, stop: Event) -> MessageSource:
@@ -27,21 +27,42 @@ def make_source(settings: Settings, topic: str, group: str, stop: Event) -> Mess
     return KafkaSource(common(settings), membership, stop)
 
 
-def make_publisher(settings: Settings, stop: Event) -> MessagePublisher:
+def make_publisher(settings: Settings, stop: Event, *, trim: bool = True) -> MessagePublisher:
     """Return what writes messages to topics; it connects when it is used.
 
+    Without `trim` it never shortens a stream of Redis: for topics that somebody else consumes.
     Raises ConfigError when what Kafka needs is not installed.
     """
     if settings.intake_transport == "redis":
-        from services.intake.redis_publisher import RedisPublisher  # noqa: PLC0415 — only one is loaded
+        from services.intake.redis_publisher import (  # noqa: PLC0415 — only one of the two is loaded
+            STREAM_LENGTH,
+            RedisPublisher,
+        )
 
-        return RedisPublisher(settings.redis_url, stop)
+        return RedisPublisher(settings.redis_url, stop, length=STREAM_LENGTH if trim else None)
     try:
         from services.intake.kafka_config import common  # noqa: PLC0415 — confluent-kafka is an extra
         from services.intake.kafka_publisher import KafkaPublisher  # noqa: PLC0415 — same
     except ImportError as error:
         raise _not_installed() from error
     return KafkaPublisher(common(settings), stop)
+
+
+def make_browser(settings: Settings) -> MessageBrowser:
+    """Return what looks at topics without taking part in any group.
+
+    Raises ConfigError when what Kafka needs is not installed.
+    """
+    if settings.intake_transport == "redis":
+        from services.intake.redis_browser import RedisBrowser  # noqa: PLC0415 — only one is loaded
+
+        return RedisBrowser(settings.redis_url)
+    try:
+        from services.intake.kafka_browser import KafkaBrowser  # noqa: PLC0415 — confluent-kafka is an extra
+        from services.intake.kafka_config import common  # noqa: PLC0415 — same
+    except ImportError as error:
+        raise _not_installed() from error
+    return KafkaBrowser(common(settings))
 
 
 def _own_name() -> str:

@@ -1,0 +1,97 @@
+"""`strategies list --symbol …` and `strategies inspect`: what the table `strategies` holds."""
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from config import Settings, load_settings
+from models.errors import ConfigError
+from services.commands.output import AsJson, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from services.intake.inspector import StrategyInspector
+    from services.intake.repository import StrategyRepository
+
+COLUMNS = ("strategy id", "symbol", "type", "score", "win rate", "drawdown", "evaluated", "runs")
+
+
+def list_catalogue(wanted: dict[str, Any], *, as_json: bool) -> None:
+    """Print the active rows that fit, best first."""
+    settings = load_settings()
+    inspector = inspector_of(settings)
+    with repository_of(settings) as repository:
+        analyses = [inspector.analyze_strategy(row) for row in repository.find(**wanted)]
+    if as_json:
+        print_json([each.describe()["strategy"] | {"runnable": each.runnable} for each in analyses])
+    elif analyses:
+        print_table(
+            COLUMNS,
+            (
+                (
+                    each.strategy.strategy_id,
+                    each.strategy.symbol,
+                    each.strategy.strategy_type,
+                    f"{each.strategy.current_score:g}",
+                    each.performance["win_rate"],
+                    each.performance["max_drawdown"],
+                    each.strategy.last_evaluated_at,
+                    "yes" if each.runnable else "no",
+                )
+                for each in analyses
+            ),
+        )
+    else:
+        print_line("no strategies in the catalogue fit")
+
+
+def inspect(
+    strategy_id: Annotated[UUID, typer.Argument(metavar="ID", help="A row's UUID.")], as_json: AsJson = False
+) -> None:
+    """Show one row of the catalogue: whether it can run and why not, its parameters, its performance."""
+    settings = load_settings()
+    with repository_of(settings) as repository:
+        row = repository.get_strategy(strategy_id)
+    if row is None:
+        raise typer.BadParameter(
+            f"no strategy {strategy_id} in the catalogue; see `strategies list --limit 20`"
+        )
+    analysis = inspector_of(settings).analyze_strategy(row)
+    described = analysis.describe()
+    if as_json:
+        print_json(described)
+        return
+    print_line(f"{row.strategy_type} on {row.symbol}, score {row.current_score:g}")
+    print_line("it can run" if analysis.runnable else "it cannot run:")
+    for problem in analysis.problems:
+        print_line(f"  {problem}")
+    headings = ("parameter", "value", "from", "to")
+    rows = described["parameters"].items()
+    print_table(headings, ((name, each["value"], each["minimum"], each["maximum"]) for name, each in rows))
+    print_table(("metric", "value"), analysis.performance.items())
+
+
+@contextmanager
+def repository_of(settings: Settings) -> "Iterator[StrategyRepository]":
+    """Give the catalogue. Raises ConfigError without a DATABASE_URL."""
+    from services.db_client import Database
+    from services.intake.repository import StrategyRepository
+
+    if settings.database_url is None:
+        raise ConfigError("DATABASE_URL is not set: the catalogue is the table strategies there")
+    database = Database(settings.database_url)
+    try:
+        yield StrategyRepository(database)
+    finally:
+        database.close()
+
+
+def inspector_of(settings: Settings) -> "StrategyInspector":
+    """Return what judges rows by the strategies that a worker with these settings has."""
+    from services.intake.inspector import StrategyInspector
+    from services.intake.service import class_finder
+
+    return StrategyInspector(class_finder(settings))
