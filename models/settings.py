@@ -124,6 +124,12 @@ def _file(path: Path) -> Path:
     return path
 
 
+def _time_of_day(text: str) -> str:
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
+        raise ValueError("must be a time of day in UTC, like 00:00 or 21:30")
+    return text
+
+
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 GatewayUrl = Annotated[str, AfterValidator(_gateway_url)]
@@ -136,6 +142,7 @@ Address = Annotated[str, AfterValidator(_address)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Money = Annotated[float, Field(gt=0)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 Seconds = Annotated[float, Field(ge=0.1, le=86400)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
 LogFormat = Annotated[Literal["json", "console"], BeforeValidator(str.lower)]
@@ -219,6 +226,11 @@ class Settings(BaseModel):
     risk_max_daily_loss_amount: Money = Field(50_000.0, description="the same as an amount")
     risk_stop_loss_buffer: float = Field(0.02, ge=0, lt=1, description="share added beyond the stop loss")
     risk_portfolio_value: Money = Field(100_000.0, description="value that plain sessions are measured by")
+    risk_max_orders_per_second: int = Field(
+        1000, ge=1, le=1_000_000, description="orders that may go out within a second"
+    )
+    risk_day_start: TimeOfDay = Field("00:00", description="when a trading day begins, UTC")
+    price_max_age_seconds: Seconds = Field(180.0, description="no order on a price that is older")
 
     # Portfolios
     rebalance_seconds: Seconds = Field(300.0, description="between rebalancings")
