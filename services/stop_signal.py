@@ -1,5 +1,6 @@
 """SIGTERM, SIGHUP and SIGINT as an event: the first asks for a stop, the second ends the process at once."""
 
+import faulthandler
 import os
 import signal
 from threading import Event
@@ -19,6 +20,8 @@ class StopSignal:
     def __init__(self) -> None:
         self.requested = Event()
         self.number: int | None = None
+        self._limit: float | None = None
+        self._nowhere = -1
 
     def install(self) -> None:
         """Listen to SIGTERM, SIGHUP and SIGINT from now on. Call from the main thread.
@@ -39,6 +42,16 @@ class StopSignal:
         if self.number is not None:
             signal.raise_signal(self.number)
 
+    def end_within(self, seconds: float) -> None:
+        """Have the process end with 1 when it did not by itself so many seconds after it was asked to.
+
+        The time is kept in C, for a process that waits for ever, as on logs that nobody reads, or is frozen.
+        """
+        self._limit = seconds
+        self._nowhere = os.open(os.devnull, os.O_WRONLY)  # for as long as the process lives
+        if self.requested.is_set():
+            self._begin_to_end()
+
     def wait(self) -> None:
         """Wait until somebody asks to stop."""
         while not self.requested.wait(1.0):
@@ -48,4 +61,9 @@ class StopSignal:
         if self.requested.is_set():
             os._exit(KILLED + number)
         self.number = number
+        self._begin_to_end()
         self.requested.set()
+
+    def _begin_to_end(self) -> None:
+        if self._limit is not None:
+            faulthandler.dump_traceback_later(self._limit, exit=True, file=self._nowhere)

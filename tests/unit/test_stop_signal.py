@@ -16,6 +16,9 @@ WAITING = INSTALLED + "print('up', flush=True); stop.wait(); print('stopping', s
 RELEASED = INSTALLED + "stop.release(); print('up', flush=True); signal.pause()"
 REMEMBERED = INSTALLED + "signal.raise_signal(signal.SIGHUP); print('up', flush=True); stop.release()"
 IGNORED = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+LIMITED = INSTALLED + "stop.end_within(0.2); print('up', flush=True); "
+BLOCKED = LIMITED + "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
+FROZEN = LIMITED + "import re; stop.wait(); re.match('(a+)+$', 'a' * 64 + 'b')"
 STOPPING = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
 
 
@@ -59,3 +62,17 @@ def test_a_hangup_that_is_ignored_stays_ignored(code: str, ending: int) -> None:
         _send(process, signal.SIGHUP)
         _send(process, signal.SIGTERM)
         assert process.wait() == ending
+
+
+@pytest.mark.parametrize("code", [BLOCKED, FROZEN])
+def test_a_process_that_cannot_stop_in_order_ends_when_its_time_is_over(code: str) -> None:
+    with _running(code) as process:
+        process.said("up")
+        _send(process, signal.SIGTERM)
+        assert process.wait() == 1
+
+
+def test_a_process_that_was_asked_before_its_time_was_known_ends_when_it_is_over() -> None:
+    asked = INSTALLED + "signal.raise_signal(signal.SIGTERM); stop.end_within(0.2); signal.pause()"
+    with _running(asked) as process:
+        assert process.wait() == 1
