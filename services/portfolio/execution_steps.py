@@ -97,20 +97,23 @@ class ExecutionSteps:
     def command(self, execution: Execution, command: Command, words: str) -> Execution:
         """Pause, resume or stop; what does not apply changes nothing."""
         parts = self._parts
+        orders: tuple[ExecutionOrder, ...] = ()
         match command:
             case "pause":
                 changed = paused(execution, words)
-            case "resume":
-                changed = resumed(execution, parts.clock())
             case "stop":
                 changed = stopping(execution, words)
+            case "resume":
+                again = resumed(execution, parts.clock(), parts.policy.retry_seconds)
+                changed, orders = again or (None, ())
         if changed is None:
             return execution
         log.warning("execution_commanded", execution=execution.key, command=command, words=words)
         if command == "resume":
             parts.resume_lane(execution.key)
             parts.review.resume(changed)
-        self._save(changed, events=[self._happened(changed, "paused")] if command == "pause" else [])
+        events = [self._happened(changed, "paused")] if command == "pause" else []
+        self._save(changed, orders, events)
         return changed
 
     def _order(self, execution: Execution, plan: Plan) -> Execution:

@@ -18,6 +18,7 @@ from models.execution import ExecutionReport
 from models.portfolio_execution import Execution, ExecutionStatus
 from services.portfolio.execution_parts import Command, ExecutorParts
 from services.portfolio.execution_steps import ExecutionSteps
+from services.portfolio.progress import may_resume
 from services.telemetry.logs import Throttle
 
 # Between two looks at the prices; reports and commands are taken at once. Seconds.
@@ -203,5 +204,5 @@ def _applies(execution: Execution, command: Command) -> bool:
         case "pause":
             return execution.status is ExecutionStatus.ACTIVE and execution.state.closing is None
         case "resume":
-            return execution.status in {ExecutionStatus.PAUSED, ExecutionStatus.ERROR}
+            return may_resume(execution)
     return execution.state.closing is None

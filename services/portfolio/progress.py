@@ -92,24 +92,19 @@ def ordered(
 def reported(execution: Execution, report: ExecutionReport, now: datetime, retry: float) -> Progress:
     """Take the end of an order; what is no order of it, or no end, changes nothing.
 
-    An order of which nothing is known stays open, and the execution waits in ERROR until a person has looked.
+    An order of which nothing is known stays open, and the execution waits in ERROR until a person has looked;
+    so does one that was accepted and not filled, because nobody tells of its fills later.
     """
     order = next((each for key, each in execution.open_orders.items() if str(key) == report.signal_id), None)
     if order is None or (report.status == "refused" and report.reason in NO_NEWS):
         return Progress(execution)
     if report.status == "unknown":
-        return _parked(execution, order, report.reason)
-    ended = _ended(order, report, now)
-    state, ledger = execution.state, execution.ledger
-    if ended.filled_quantity:
-        ended = replace(ended, fill_number=state.fills + 1)
-        state = replace(state, fills=state.fills + 1)
-    if (fill := ended.fill) is not None:
-        ledger = after(ledger, fill)
-    if ended.status is not OrderStatus.FILLED:
-        state = _delayed(state, order.reason, now + timedelta(seconds=retry))
-    still_open = {key: each for key, each in execution.open_orders.items() if key != order.order_id}
-    return Progress(replace(execution, state=state, ledger=ledger, open_orders=still_open), (ended,))
+        return _parked(execution, order, f"unknown: {report.reason}")
+    changed = _ended(order, report, now)
+    if report.status == "accepted" and changed.status is not OrderStatus.FILLED:
+        open_still = replace(changed, status=OrderStatus.ACCEPTED, finished_at=None)
+        return _parked(execution, open_still, "accepted and not filled: find out what became of it")
+    return _booked(execution, changed, now, retry)
 
 
 def ended(execution: Execution, ending: Ending, now: datetime) -> Execution:
@@ -125,12 +120,29 @@ def paused(execution: Execution, reason: str = "paused by command") -> Execution
     return replace(execution, status=ExecutionStatus.PAUSED, reason=reason)
 
 
-def resumed(execution: Execution, now: datetime) -> Execution | None:
-    """Return the execution active again; None where it is neither paused nor in error."""
-    if execution.status not in {ExecutionStatus.PAUSED, ExecutionStatus.ERROR}:
+def resumed(execution: Execution, now: datetime, retry: float) -> Progress | None:
+    """Return the execution active again, an order that was accepted and not filled taken as cancelled.
+
+    None where it is neither paused nor in error, or while nobody has said what became of an unknown order.
+    """
+    if not may_resume(execution):
         return None
     state = replace(execution.state, close_after=None, trade_after=None)
-    return replace(execution, status=ExecutionStatus.ACTIVE, reason=None, state=state, watched_since=now)
+    changed = replace(execution, status=ExecutionStatus.ACTIVE, reason=None, state=state, watched_since=now)
+    given_up: list[ExecutionOrder] = []
+    for order in execution.open_orders.values():
+        if order.status is OrderStatus.ACCEPTED:
+            cancelled = replace(order, status=OrderStatus.CANCELLED, finished_at=now)
+            changed, orders = _booked(changed, cancelled, now, retry)
+            given_up += orders
+    return Progress(changed, tuple(given_up))
+
+
+def may_resume(execution: Execution) -> bool:
+    """Whether a resume applies."""
+    orders = execution.open_orders.values()
+    is_unknown = any(each.status is OrderStatus.PENDING and each.error_message for each in orders)
+    return execution.status in {ExecutionStatus.PAUSED, ExecutionStatus.ERROR} and not is_unknown
 
 
 def stopping(execution: Execution, reason: str) -> Execution | None:
@@ -167,9 +179,23 @@ def _delayed(state: ExecutionState, reason: OrderReason, until: datetime) -> Exe
     return replace(state, trade_after=until)
 
 
-def _parked(execution: Execution, order: ExecutionOrder, reason: str | None) -> Progress:
-    told = f"order {order.order_id}: unknown: {reason}"
-    if order.error_message == told:
+def _booked(execution: Execution, order: ExecutionOrder, now: datetime, retry: float) -> Progress:
+    """Book what was filled of an order that has ended, and forget that it was open."""
+    state, ledger = execution.state, execution.ledger
+    if order.filled_quantity:
+        order = replace(order, fill_number=state.fills + 1)
+        state = replace(state, fills=state.fills + 1)
+    if (fill := order.fill) is not None:
+        ledger = after(ledger, fill)
+    if order.status is not OrderStatus.FILLED:
+        state = _delayed(state, order.reason, now + timedelta(seconds=retry))
+    still_open = {key: each for key, each in execution.open_orders.items() if key != order.order_id}
+    return Progress(replace(execution, state=state, ledger=ledger, open_orders=still_open), (order,))
+
+
+def _parked(execution: Execution, order: ExecutionOrder, why: str) -> Progress:
+    told = f"order {order.order_id}: {why}"
+    if execution.open_orders[order.order_id].error_message == told:
         return Progress(execution)
     parked = replace(order, error_message=told)
     changed = replace(

@@ -124,10 +124,13 @@ def test_an_end_that_only_the_table_of_signals_knows_is_booked(database_url: str
 
 def test_only_one_of_two_workers_executes(database_url: str) -> None:
     with running(database_url) as first, running(database_url) as second:
-        eventually(lambda: {first.executor.reason is None, second.executor.reason is None} == {True, False})
-        waiting = first if first.executor.reason else second
-        leading = second if waiting is first else first
-        assert "another worker" in (waiting.executor.reason or "")
+        both = {first: second, second: first}
+
+        def standby() -> Stage | None:
+            return next((each for each in both if "another worker" in (each.executor.reason or "")), None)
+
+        waiting = eventually(standby)
+        leading = both[waiting]
         leading.approve()
         leading.see(AAPL=100, MSFT=100)
         eventually(lambda: len(orders(database_url)) == 2)

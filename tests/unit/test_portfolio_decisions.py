@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from models.portfolio_execution import ExecutionStatus, OrderStatus
 from services.portfolio.decisions import Ending
 from services.portfolio.progress import paused, resumed, stopping
-from tests.unit.portfolio_driver import START, Driver, policy, report
+from tests.unit.portfolio_driver import RETRY, START, Driver, policy, report
 
 FALL = [100.0 + 100.0 * 0.95**step for step in range(60)]
 
@@ -147,15 +147,34 @@ def test_an_unknown_order_stays_open_and_halts_the_execution_until_it_is_resolve
     )
     assert driver.execution.status is ExecutionStatus.ERROR
     assert "read_timeout" in (driver.execution.reason or "")
+    assert resumed(driver.execution, driver.now, RETRY) is None
     driver.tell(report(first))
     assert driver.execution.status is ExecutionStatus.ERROR
     driver.see(MSFT=50)
     assert driver.decide() is None
-    again = resumed(driver.execution, driver.now)
+    again = resumed(driver.execution, driver.now, RETRY)
     assert again is not None
-    driver.execution = again
+    driver.execution = again.execution
     assert driver.held() == {"AAPL": Decimal(350), "MSFT": Decimal(350)}
     assert next(iter(driver.settle())).reason == "stop_loss"
+
+
+def test_an_order_accepted_and_not_filled_is_for_a_person_to_look_after() -> None:
+    driver = Driver.of()
+    driver.see(AAPL=100, MSFT=100)
+    first, second = driver.give()
+    driver.tell(report(first, status="accepted", filled_quantity=100.0))
+    driver.tell(report(second, status="accepted"))
+    assert driver.held() == {"MSFT": Decimal(350)}
+    assert driver.execution.status is ExecutionStatus.ERROR
+    assert "accepted and not filled" in (driver.execution.reason or "")
+    again = resumed(driver.execution, driver.now, RETRY)
+    assert again is not None
+    assert again.execution.open_orders == {}
+    assert again.execution.ledger.holdings["AAPL"].quantity == 100
+    assert [(order.status, order.filled_quantity) for order in again.orders] == [
+        (OrderStatus.CANCELLED, Decimal(100))
+    ]
 
 
 def test_a_refusal_that_says_only_that_the_order_is_known_is_no_end() -> None:
