@@ -5,11 +5,14 @@ import threading
 import time
 
 import grpc
+import structlog
 
 from models.errors import NotSent
 from services.signals.oms_outgoing import Outgoing
 
 NOT_YET = "not connected to the OMS yet"
+
+log = structlog.get_logger(__name__)
 
 
 class Link:
@@ -45,6 +48,7 @@ class Link:
     def connectivity_changed(self, connectivity: grpc.ChannelConnectivity) -> None:
         """The connection came or went."""
         ready = connectivity is grpc.ChannelConnectivity.READY
+        log.info("oms_connectivity", state=connectivity.name.lower())
         with self._changed:
             self._ready_at = time.monotonic() if ready else math.inf
             self._changed.notify_all()
