@@ -118,7 +118,7 @@ class Valuation(Struct, frozen=True, kw_only=True):
 
 
 class TradingDay(Struct, frozen=True):
-    """A day, in UTC, as a portfolio goes through it: its opening value is the last one of the day before."""
+    """A trading day as a portfolio goes through it: its opening value is the last one of the day before."""
 
     day: date
     opening: Decimal
@@ -129,7 +129,6 @@ class TradingDay(Struct, frozen=True):
         """What was won since the day's opening."""
         return self.latest - self.opening
 
-    def at(self, now: datetime, equity: Decimal) -> "TradingDay":
+    def at(self, today: date, equity: Decimal) -> "TradingDay":
         """Return the day once the portfolio is worth `equity`: this one, or the next with its opening."""
-        today = now.date()
         return TradingDay(today, self.opening if today == self.day else self.latest, equity)

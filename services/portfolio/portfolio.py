@@ -1,10 +1,11 @@
 """Portfolio executions as the worker has them: put together, started and stopped in order."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import time
 from decimal import Decimal
 from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from prometheus_client import CollectorRegistry, Counter
@@ -28,6 +29,7 @@ from services.portfolio.position_monitor import PositionMonitor
 from services.portfolio.price_feed import PriceFeed
 from services.portfolio.report_dispatch import ReportDispatch
 from services.portfolio.risk_review import RiskGate, RiskReview
+from services.risk.days import trading_day
 from services.risk.stop_loss import is_stopped_out
 from services.routing import Router
 from services.signals.desk import Sessions
@@ -63,8 +65,13 @@ class Portfolio:
         self._database = Database(database_url, size=2)
         stop = Event()
         self._events = EventPublisher(self._database, make_publisher(settings, Event()))
+        day_start = time.fromisoformat(settings.risk_day_start)
         self._monitor = PositionMonitor(
-            self._route, self._unroute, around.gate.mark, settings.position_check_seconds
+            self._route,
+            self._unroute,
+            around.gate.mark,
+            settings.position_check_seconds,
+            lambda now: trading_day(now, day_start),
         )
         self._dispatch = OrderDispatch(around.submit, settings.signal_ttl_seconds)
         self._executor = PortfolioExecutor(
@@ -109,9 +116,9 @@ class Portfolio:
 
     def stop(self, timeout: float) -> bool:
         """Leave executions as they are, for the next start; false when a thread did not end in time."""
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         ended = self._executor.stop(timeout / 2)
-        ended &= self._events.stop(max(deadline - time.monotonic(), 0.1))
+        ended &= self._events.stop(max(deadline - monotonic(), 0.1))
         self._database.close()
         return ended
 

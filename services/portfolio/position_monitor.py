@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import date, datetime
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ class PositionMonitor:
     """The prices of the symbols that executions are about. For the portfolio thread.
 
     `route` has the data thread tell a feed of its symbol from now on, `unroute` no more; `mark` hears of
-    every price.
+    every price, and `day_of` names the trading day of a moment in UTC.
     """
 
     def __init__(
@@ -36,10 +36,12 @@ class PositionMonitor:
         unroute: Callable[[PriceFeed], None],
         mark: Mark,
         check_seconds: float,
+        day_of: Callable[[datetime], date] = datetime.date,
     ) -> None:
         self._route = route
         self._unroute = unroute
         self._mark = mark
+        self._day_of = day_of
         self._check_seconds = check_seconds
         self._feeds: dict[str, PriceFeed] = {}
         self._followers: Counter[str] = Counter()
@@ -92,7 +94,7 @@ class PositionMonitor:
     def snapshot(self, execution: Execution, now: datetime) -> Snapshot:
         """Value an execution at the prices of this moment, its day brought forward."""
         value = self.value(execution)
-        changed, day = on_day(execution, now, value.equity)
+        changed, day = on_day(execution, self._day_of(now), value.equity)
         return Snapshot(execution=changed, value=value, day=day, at=now)
 
     def snapshot_due(self, execution: Execution, monotonic: float) -> bool:

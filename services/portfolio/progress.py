@@ -1,7 +1,7 @@
 """How an execution goes on: from what it was to what it is after orders, reports and commands. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -153,10 +153,10 @@ def stopping(execution: Execution, reason: str) -> Execution | None:
     return replace(execution, status=ExecutionStatus.ACTIVE, reason=reason, state=state)
 
 
-def on_day(execution: Execution, now: datetime, equity: Decimal) -> tuple[Execution, TradingDay]:
+def on_day(execution: Execution, today: date, equity: Decimal) -> tuple[Execution, TradingDay]:
     """Return the execution with its day's value, and that day; the first one opens with the capital."""
     capital = execution.ledger.capital
-    day = (execution.state.day or TradingDay(now.date(), capital, capital)).at(now, equity)
+    day = (execution.state.day or TradingDay(today, capital, capital)).at(today, equity)
     return replace(execution, state=replace(execution.state, day=day)), day
 
 

@@ -87,9 +87,9 @@ def test_a_holding_without_a_price_is_valued_at_its_last_fill() -> None:
 
 
 def test_a_day_opens_with_the_last_value_of_the_day_before() -> None:
-    day = TradingDay(date(2026, 1, 28), CAPITAL, CAPITAL).at(AT, CAPITAL - 500)
+    day = TradingDay(date(2026, 1, 28), CAPITAL, CAPITAL).at(date(2026, 1, 28), CAPITAL - 500)
     assert day.pnl == -500
-    after_the_night = day.at(datetime(2026, 1, 29, 9, tzinfo=UTC), CAPITAL - 700)
+    after_the_night = day.at(date(2026, 1, 29), CAPITAL - 700)
     assert after_the_night == TradingDay(date(2026, 1, 29), CAPITAL - 500, CAPITAL - 700)
     assert after_the_night.pnl == -200
 
