@@ -174,7 +174,7 @@ class Session:
         self.signals += 1
         too_many = len(self.memory.open_signals) >= MOST_OPEN_SIGNALS
         self.memory.open_signals.add(signal.signal_id)
-        self.strategy.position = self.strategy.position.after_signal(signal)
+        self.strategy.booked_position = self.strategy.booked_position.after_signal(signal)
         fenced = self.memory.feed is not None and self.memory.feed.fenced_for is not None
         barred = GAP_FENCE if fenced else TOO_MANY if too_many else None
         if self.state is SessionState.STANDBY:
@@ -250,7 +250,7 @@ class Session:
             return  # of an earlier session under the same key, or answered before
         self.outcomes[_outcome(told)] += 1
         if self.state in {SessionState.STOPPED, SessionState.STANDBY}:  # `on_stop` was its last word
-            self.strategy.position = self.strategy.position.after_report(told)
+            self.strategy.booked_position = self.strategy.booked_position.after_report(told)
         else:
             self.strategy.apply_report(told)
 

@@ -78,7 +78,7 @@ def rebuild(
                 memory.restored, memory.seen = True, saved.last_bars
     if saved is not None and not memory.restored:
         memory.saved = replace(saved, state=None, last_bars={})
-    strategy.position = position
+    strategy.booked_position = position
     if saved is not None and memory.reason not in {None, NEVER_SAVED}:
         log.warning("state_not_restored", session=identity.key, reason=memory.reason)
     return strategy, memory

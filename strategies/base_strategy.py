@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from numbers import Number
-from typing import Any, ClassVar, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, get_args
 
 import structlog
 from msgspec.structs import asdict
@@ -31,7 +31,21 @@ class SignalSink(Protocol):
         """Take over a checked decision; return its signal's id."""
 
 
-class BaseStrategy(ABC):
+class _Booked:
+    """Holds what `position` shows: an attribute of its own, read as quickly as any other."""
+
+    __slots__ = ("booked_position",)
+    booked_position: Position
+
+
+def _refuse_position(strategy: "BaseStrategy", value: object) -> NoReturn:
+    raise StrategyRejected(
+        f"{type(strategy).__name__} sets position to {value!r}; the worker keeps it, from your signals and what "
+        "became of them: read it, and keep numbers of your own under another name"
+    )
+
+
+class BaseStrategy(_Booked, ABC):
     """A strategy: it is told of bars and trades of one symbol, and sends signals.
 
     Override `on_bar` and `on_trade`; everything else is optional. One instance serves one session, and
@@ -42,7 +56,8 @@ class BaseStrategy(ABC):
     - `warmup_bars`, how many past bars it needs before its decisions count;
     - `deadline_ms`, the time that one call may take, where HANDLER_DEADLINE_MS is too little.
 
-    Made by hand in a test it needs no worker: its signals collect in `sent_signals`.
+    Made by hand in a test it needs no worker: its signals collect in `sent_signals`. `booked_position` is what
+    its host, or such a test, writes; `position` shows it.
 
     >>> from strategies.parameters import Parameter
     >>> class BuyTheDip(BaseStrategy):
@@ -59,6 +74,18 @@ class BaseStrategy(ABC):
     warmup_bars: int = 0
     deadline_ms: ClassVar[int | None] = None
 
+    if TYPE_CHECKING:
+
+        @property
+        def position(self) -> Position:
+            """What the session holds, and what its signals will add once they are answered; to be read only."""
+    else:  # a call in C: half as dear as one of a Python function
+        position = property(
+            _Booked.booked_position.__get__,
+            _refuse_position,
+            doc="What the session holds, and what its signals will add once they are answered; to be read only.",
+        )
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
@@ -68,7 +95,7 @@ class BaseStrategy(ABC):
         self.strategy_id = strategy_id
         self.symbol = symbol
         self.session_id = session_id
-        self.position = Position()
+        self.booked_position = Position()
         self.sent_signals: list[Signal] = []
         self.log = structlog.get_logger("strategy").bind(
             strategy_id=strategy_id, symbol=symbol, session_id=session_id
@@ -157,7 +184,7 @@ class BaseStrategy(ABC):
 
         The worker does this for every answer; call it in a test to play the gateway.
         """
-        self.position = self.position.after_report(report)
+        self.booked_position = self.booked_position.after_report(report)
         self.on_execution(report)
 
 
@@ -180,7 +207,7 @@ class _ByHand:
             timestamp=datetime.now(UTC),
         )
         strategy.sent_signals.append(signal)
-        strategy.position = strategy.position.after_signal(signal)
+        strategy.booked_position = strategy.booked_position.after_signal(signal)
         return signal.signal_id
 
 

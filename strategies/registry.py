@@ -106,6 +106,10 @@ def check_strategy(cls: object) -> None:
         raise StrategyRejected(
             f"{cls.__name__}.deadline_ms is {asked!r}; it must be whole milliseconds above 0"
         )
+    if inspect.getattr_static(cls, "position") is not inspect.getattr_static(BaseStrategy, "position"):
+        raise StrategyRejected(
+            f"{cls.__name__}.position hides the position that the worker keeps; call it something else"
+        )
     _check_hooks(cls)
     _check_warmup_bars(cls)
     try:

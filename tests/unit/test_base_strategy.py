@@ -175,6 +175,17 @@ def test_what_was_sent_is_expected_and_held_once_it_is_filled() -> None:
     assert author.position == Position(10.0, 100.0)
 
 
+def test_an_author_cannot_set_the_position_and_is_told_what_to_do_instead() -> None:
+    author = strategy()
+    with pytest.raises(StrategyRejected, match="under another name"):
+        author.position = Position(5.0, 1.0)  # type: ignore[misc]  # what a newcomer might write
+    with pytest.raises(StrategyRejected, match="sets position to 3"):
+        setattr(author, "position", 3)  # noqa: B010 — the same
+    assert author.position == Position()
+    author.booked_position = Position(5.0, 1.0)
+    assert author.position.quantity == 5.0
+
+
 def test_a_rejected_signal_is_expected_no_longer() -> None:
     author = strategy()
     author.send_signal("BUY", 100.0, 10)

@@ -325,9 +325,9 @@ def test_the_text_of_an_error_can_do_no_harm(error: Exception) -> None:
     assert len(str(world.session.reason).encode()) < 1_000
 
 
-def test_a_strategy_that_overwrites_its_position_can_still_be_described() -> None:
+def test_a_strategy_that_breaks_what_its_host_books_can_still_be_described() -> None:
     world = World()
-    world.strategy.position = 0  # type: ignore[assignment]  # what a newcomer might write
+    world.strategy.booked_position = 0  # type: ignore[assignment]  # what nobody should write
     assert world.session.describe()["position"]["quantity"] == 0.0
 
 

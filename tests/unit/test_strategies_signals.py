@@ -253,7 +253,7 @@ def test_a_restarted_strategy_goes_on_as_if_nothing_had_happened(
     wanted = play(straight, bars)
     before, after = make(cls, "X/USD"), make(cls, "X/USD")
     orders = play(before, bars[:cut], answer_after=None if late else 0)
-    after.position = before.position
+    after.booked_position = before.position
     after.set_state(json.loads(json.dumps(before.get_state())))
     for number, action, price, quantity in play(after, bars[cut:]):
         orders.append((number + cut, action, price, quantity))
