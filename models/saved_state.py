@@ -1,6 +1,6 @@
 """What of a session survives a restart."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -28,6 +28,10 @@ class SavedState(Struct, frozen=True, kw_only=True):
     open_signals: tuple[str, ...]
     saved_at: datetime
     fence: int = UNLEASED
+
+    def is_later_by(self, time: timedelta, other: "SavedState | None") -> bool:
+        """Whether it was saved at least so much later than another state."""
+        return other is not None and self.saved_at - other.saved_at >= time
 
     def says_the_same(self, other: "SavedState | None") -> bool:
         """Whether nothing changed that a restart would miss.

@@ -1,7 +1,8 @@
 """The counter between sessions and where their states are kept: takes states in, gives them back."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import timedelta
 from threading import Event, RLock
 
 import structlog
@@ -23,6 +24,8 @@ from services.turn import Errand, Letter
 
 UNCLAIMED_REPORTS = 10_000
 PATIENCE_SECONDS = 2.0
+# What does not change is saved so often all the same: the time of a last state tells when a session ended.
+DAY = timedelta(days=1)
 
 log = structlog.get_logger(__name__)
 
@@ -58,9 +61,9 @@ class StateDesk:
         """Why states are not written at the moment; None when they are."""
         return self._keeper.reason
 
-    def start(self) -> None:
-        """Begin to save."""
-        self._keeper.start(self._ask)
+    def start(self, present: Callable[[], Collection[str]] = tuple) -> None:
+        """Begin to save; `present` gives the keys of all sessions, those without a strategy too."""
+        self._keeper.start(self._ask, lambda: {*present(), *self.keys()})
 
     def stop(self, timeout: float) -> int:
         """Write what was handed in, for at most `timeout` seconds; return how many states were left."""
@@ -157,7 +160,7 @@ class StateDesk:
             if session.reason is not None:
                 return  # quarantined meanwhile: this thread came back too late
         captured = capture(session, state, last_bars)
-        if not captured.says_the_same(memory.saved):
+        if not captured.says_the_same(memory.saved) or captured.is_later_by(DAY, memory.saved):
             memory.saved = captured
             self._keeper.hand_in(captured)
 

@@ -6,8 +6,9 @@ While the store is away the newest state of each session waits in memory.
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 
 import structlog
@@ -23,6 +24,13 @@ TICKS_PER_ROUND = 10
 RETRY_SECONDS = 0.2
 AWAY_SECONDS = 2.0
 LOG_SECONDS = 10.0
+# How long a worker that stops waits for a store that is away.
+OUTAGE_SECONDS = 3.0
+# States of sessions that ended longer ago are forgotten: looked for once a day, and not before all that are
+# to run again do so.
+STATE_DAYS = 90
+PRUNE_SECONDS = 24 * 3600.0
+FIRST_PRUNE_SECONDS = 3600.0
 
 log = structlog.get_logger(__name__)
 throttle = Throttle(LOG_SECONDS)
@@ -35,29 +43,43 @@ class StateKeeper:
     written at the moment, None when they are.
     """
 
-    def __init__(self, store: StateStore, round_seconds: float) -> None:
+    def __init__(
+        self, store: StateStore, round_seconds: float, outage_seconds: float = OUTAGE_SECONDS
+    ) -> None:
         self.reason: str | None = None
         self.written = 0
         self._store = store
         self._round_seconds = round_seconds
+        self._outage_seconds = outage_seconds
         self._handed_in: deque[SavedState] = deque()
         self._waiting: dict[str, SavedState] = {}
         self._ask: Callable[[float], None]
+        self._present: Callable[[], Collection[str]] = tuple
         self._away_until = 0.0
+        self._prune_at = time.monotonic() + FIRST_PRUNE_SECONDS
         self._stop = Event()
         self._given_up = Event()
         self._thread = Thread(target=self._run, name="state-keeper", daemon=True)
 
-    def start(self, ask: Callable[[float], None]) -> None:
-        """Begin to write; `ask(share)` is to have this share of the sessions hand in their state."""
-        self._ask = ask
+    def start(self, ask: Callable[[float], None], present: Callable[[], Collection[str]] = tuple) -> None:
+        """Begin to write; `ask(share)` is to have this share of the sessions hand in their state.
+
+        `present` gives the keys of all sessions that there are; states of others are forgotten in the end.
+        """
+        self._ask, self._present = ask, present
         self._thread.start()
 
     def stop(self, timeout: float) -> int:
-        """Write what is waiting, for at most `timeout` seconds; return how many states were left."""
+        """Write what is waiting, for at most `timeout` seconds; return how many states were left.
+
+        While the store is away its return is awaited for `outage_seconds` only.
+        """
         self._stop.set()
         if self._thread.ident is not None:
-            self._thread.join(timeout)
+            patience = min(timeout, self._outage_seconds)
+            self._thread.join(patience)
+            if self.reason is None:
+                self._thread.join(timeout - patience)
             self._given_up.set()
         left = {state.session_key for state in self._handed_in} | self._waiting.keys()
         for key in sorted(left):
@@ -101,7 +123,9 @@ class StateKeeper:
             now = time.monotonic()
             try:
                 self._ask((now - asked_at) / self._round_seconds)
-                self._write()
+                if self._write() and now >= self._prune_at:
+                    self._prune_at = now + PRUNE_SECONDS
+                    self._prune()
             except (
                 Exception
             ):  # the loop of a thread: whatever is wrong with one round, the next one must come
@@ -109,6 +133,16 @@ class StateKeeper:
             asked_at = now
         while not self._write() and not self._given_up.wait(RETRY_SECONDS):
             continue
+
+    def _prune(self) -> None:
+        """Forget the states of sessions that ended long ago."""
+        before = datetime.now(UTC) - timedelta(days=STATE_DAYS)
+        try:
+            pruned = self._store.prune(before, self._present())
+        except (StorageUnavailable, ConfigError) as error:
+            log.warning("states_not_pruned", reason=str(error))
+        else:
+            log.info("states_pruned", states=pruned, days=STATE_DAYS)
 
     def _write(self) -> bool:
         """Write what waits; false when the store does not take it now."""

@@ -5,7 +5,8 @@ older one that arrives late changes nothing.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -33,6 +34,13 @@ SAVE = """
         position = excluded.position, open_signals = excluded.open_signals, saved_at = excluded.saved_at,
         fence = excluded.fence
     WHERE (held.fence, held.saved_at) <= (excluded.fence, excluded.saved_at)
+"""
+# A row of `sessions` says best when a session ended; of one without, the time of its last state tells.
+PRUNE = """
+    DELETE FROM strategy_states
+    WHERE saved_at < %(before)s AND NOT session_key = ANY(%(present)s) AND NOT EXISTS (
+        SELECT 1 FROM sessions
+        WHERE session_id = session_key AND (status = 'RUNNING' OR ended_at >= %(before)s))
 """
 # Times are compared as text: all are written with the same width, in UTC.
 SAVE_IN_REDIS = """
@@ -65,6 +73,12 @@ class StateStore(Protocol):
         Raises StorageUnavailable: perhaps some of them were kept, and all may be saved again.
         """
 
+    def prune(self, before: datetime, present: Collection[str]) -> int:
+        """Forget the states of sessions that ended before a moment and are not present; return how many.
+
+        Raises StorageUnavailable.
+        """
+
 
 class PostgresStates:
     """Keeps states in the table `strategy_states`."""
@@ -89,6 +103,12 @@ class PostgresStates:
                 plain["position"] = json.dumps(plain["position"])
                 plain["open_signals"] = list(state.open_signals)
                 cursor.execute(SAVE, tuple(plain.values()))
+
+    def prune(self, before: datetime, present: Collection[str]) -> int:
+        """Forget states of long ago. Raises StorageUnavailable, ConfigError without table."""
+        with self._database.transaction() as cursor:
+            cursor.execute(PRUNE, {"before": before, "present": list(present)})
+            return cursor.rowcount
 
 
 class RedisStates:
@@ -121,6 +141,10 @@ class RedisStates:
             self._client.eval(SAVE_IN_REDIS, 1, STATES, *words)
         except redis.RedisError as error:
             raise StorageUnavailable(f"Redis does not take the states: {error}") from error
+
+    def prune(self, before: datetime, present: Collection[str]) -> int:  # noqa: ARG002 — as for a database
+        """Forget nothing: what is kept in Redis is for trying things."""
+        return 0
 
 
 def _checked(values: dict[str, Any]) -> SavedState:

@@ -110,7 +110,7 @@ class Worker:
         self._session_registry.start(self._manager.sessions)
         self._supervisor.start()
         self._data.start()
-        self._states.start()
+        self._states.start(self._manager.records)
         self._control.start()
         log.info("worker_started", **self._settings.describe())
         if self._settings.database_url is None:

@@ -1,6 +1,7 @@
 """States of sessions kept in memory, for tests that need no server."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 
 from models.errors import StorageUnavailable
 from models.saved_state import SavedState
@@ -30,6 +31,13 @@ class MemoryStates:
             held = self.held.get(state.session_key)
             if held is None or (held.fence, held.saved_at) <= (state.fence, state.saved_at):
                 self.held[state.session_key] = state
+
+    def prune(self, before: datetime, present: Collection[str]) -> int:
+        self._answer()
+        old = [key for key, state in self.held.items() if state.saved_at < before and key not in present]
+        for key in old:
+            del self.held[key]
+        return len(old)
 
     def _answer(self) -> None:
         if self.away:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import redis
@@ -11,7 +12,8 @@ from models.position import Position
 from services.db_client import Database
 from services.embedded import EmbeddedPostgres
 from services.state_store import STATES, PostgresStates, RedisStates, StateStore
-from tests.sample_states import saved
+from tests.integration.durable_outbox import execute
+from tests.sample_states import NOON, saved
 from tests.state_keeping import MemoryStates
 from tests.support import free_port
 
@@ -119,3 +121,25 @@ def test_an_entry_that_somebody_else_wrote_is_a_conflict_and_can_be_overwritten(
         store.load("s1")
     store.save([saved()])
     assert store.load("s1") == saved()
+
+
+def test_states_of_sessions_that_ended_long_ago_are_pruned_from_the_table(database_url: str) -> None:
+    database = Database(database_url)
+    store, long_ago = PostgresStates(database), NOON - timedelta(days=1)
+    keys = ("ended", "runs", "stopped lately", "present", "without a row")
+    store.save([*(saved(key, saved_at=long_ago) for key in keys), saved("young", saved_at=NOON)])
+    execute(
+        database_url,
+        """
+        INSERT INTO users (user_id, username) VALUES ('u1', 'alice');
+        INSERT INTO sessions (session_id, strategy_id, user_id, symbol, type, status, ended_at) VALUES
+            ('ended', 'mock', 'u1', 'AAPL', 'stock', 'STOPPED', '2026-01-27 12:00Z'),
+            ('runs', 'mock', 'u1', 'AAPL', 'stock', 'RUNNING', NULL),
+            ('stopped lately', 'mock', 'u1', 'AAPL', 'stock', 'STOPPED', '2026-01-28 13:00Z')
+        """,
+    )
+    assert store.prune(NOON, {"present"}) == 2
+    left = [key for key in (*keys, "young") if store.load(key) is not None]
+    assert left == ["runs", "stopped lately", "present", "young"]
+    assert store.prune(NOON, {"present"}) == 0
+    database.close()

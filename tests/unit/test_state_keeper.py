@@ -1,13 +1,15 @@
 """The thread that writes states: nobody waits for it, the newest of each session survives an outage."""
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from models.errors import StorageConflict, StorageUnavailable
 from models.saved_state import SavedState
-from services.state_keeper import BATCH, StateKeeper
+from services.state_keeper import BATCH, STATE_DAYS, StateKeeper
 from tests.sample_states import saved
 from tests.state_keeping import MemoryStates
 from tests.support import eventually
@@ -142,3 +144,47 @@ def test_a_round_that_fails_is_not_the_last_one() -> None:
     keeper.hand_in(saved("s1"))
     assert keeper.stop(10) == 0
     assert store.held.keys() == {"s1"}
+
+
+def test_stopping_waits_for_a_store_that_is_away_no_longer_than_is_of_use() -> None:
+    store = MemoryStates()
+    store.away = True
+    keeper = StateKeeper(store, ROUND_SECONDS, outage_seconds=0.2)
+    keeper.start(lambda _: None)
+    keeper.hand_in(saved("s1"))
+    eventually(lambda: keeper.reason is not None)
+    began = time.monotonic()
+    assert keeper.stop(60) == 1
+    assert time.monotonic() - began < 30
+
+
+def test_states_of_sessions_that_ended_long_ago_are_forgotten_and_others_kept() -> None:
+    store = MemoryStates()
+    now = datetime.now(UTC)
+    old, young = now - timedelta(days=STATE_DAYS, hours=1), now - timedelta(days=STATE_DAYS - 1)
+    store.save([saved("ended", saved_at=old), saved("runs", saved_at=old), saved("new", saved_at=young)])
+    keeper = StateKeeper(store, ROUND_SECONDS)
+    keeper._prune_at = 0.0  # noqa: SLF001 — an hour later
+    keeper.start(lambda _: None, lambda: {"runs"})
+    eventually(lambda: store.held.keys() == {"runs", "new"})
+    keeper.stop(10)
+
+
+def test_a_store_that_cannot_prune_now_is_asked_again_another_day() -> None:
+    class Busy(MemoryStates):
+        asked = 0
+
+        def prune(self, before: datetime, present: Collection[str]) -> int:
+            del before, present
+            self.asked += 1
+            raise StorageUnavailable("busy")
+
+    store = Busy()
+    keeper = StateKeeper(store, ROUND_SECONDS)
+    keeper._prune_at = 0.0  # noqa: SLF001 — an hour later
+    keeper.start(lambda _: None)
+    eventually(lambda: store.asked)
+    keeper.hand_in(saved("s1"))
+    eventually(lambda: store.held)
+    keeper.stop(10)
+    assert store.asked == 1

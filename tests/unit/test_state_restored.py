@@ -1,5 +1,6 @@
 """What a session finds again after a restart: its state where the code is the same, its position always."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -180,6 +181,19 @@ def test_what_did_not_change_is_not_written_again() -> None:
     world.bar(1)
     world.save()
     assert len(world.store.batches) == 2
+
+
+def test_what_does_not_change_is_written_once_a_day_all_the_same() -> None:
+    world = World()
+    world.start()
+    world.bar(0)
+    world.save()
+    world = restored_over(world, saved_at=datetime.now(UTC) - timedelta(days=1, hours=1))
+    world.save()
+    assert datetime.now(UTC) - world.store.held["s1"].saved_at < timedelta(hours=1)
+    world = restored_over(world, saved_at=datetime.now(UTC) - timedelta(hours=23))
+    world.save()
+    assert datetime.now(UTC) - world.store.held["s1"].saved_at > timedelta(hours=22)
 
 
 def test_on_stop_comes_before_the_last_save() -> None:
