@@ -38,10 +38,10 @@ class _Booked:
     booked_position: Position
 
 
-def _refuse_position(strategy: "BaseStrategy", value: object) -> NoReturn:
+def _refuse_position(strategy: "BaseStrategy", _value: object) -> NoReturn:
     raise StrategyRejected(
-        f"{type(strategy).__name__} sets position to {value!r}; the worker keeps it, from your signals and what "
-        "became of them: read it, and keep numbers of your own under another name"
+        f"{type(strategy).__name__} sets its position, which the worker keeps, from your signals and what became "
+        "of them: read it, and keep numbers of your own under another name"
     )
 
 
@@ -56,8 +56,8 @@ class BaseStrategy(_Booked, ABC):
     - `warmup_bars`, how many past bars it needs before its decisions count;
     - `deadline_ms`, the time that one call may take, where HANDLER_DEADLINE_MS is too little.
 
-    Made by hand in a test it needs no worker: its signals collect in `sent_signals`. `booked_position` is what
-    its host, or such a test, writes; `position` shows it.
+    Made by hand in a test it needs no worker: its signals collect in `sent_signals`. Its host, or such a test,
+    writes `booked_position`, which `position` shows.
 
     >>> from strategies.parameters import Parameter
     >>> class BuyTheDip(BaseStrategy):
@@ -78,12 +78,12 @@ class BaseStrategy(_Booked, ABC):
 
         @property
         def position(self) -> Position:
-            """What the session holds, and what its signals will add once they are answered; to be read only."""
+            """What the session holds, and will hold once its signals are answered; to be read only."""
     else:  # a call in C: half as dear as one of a Python function
         position = property(
             _Booked.booked_position.__get__,
             _refuse_position,
-            doc="What the session holds, and what its signals will add once they are answered; to be read only.",
+            doc="What the session holds, and will hold once its signals are answered; to be read only.",
         )
 
     def __init_subclass__(cls, **options: Any) -> None:
