@@ -40,8 +40,8 @@ class _Booked:
 
 def _refuse_position(strategy: "BaseStrategy", _value: object) -> NoReturn:
     raise StrategyRejected(
-        f"{type(strategy).__name__} sets its position, which the worker keeps, from your signals and what became "
-        "of them: read it, and keep numbers of your own under another name"
+        f"{type(strategy).__name__} sets its position, which the worker keeps, from your signals and what "
+        "became of them: read it, and keep numbers of your own under another name"
     )
 
 
@@ -56,8 +56,8 @@ class BaseStrategy(_Booked, ABC):
     - `warmup_bars`, how many past bars it needs before its decisions count;
     - `deadline_ms`, the time that one call may take, where HANDLER_DEADLINE_MS is too little.
 
-    Made by hand in a test it needs no worker: its signals collect in `sent_signals`. Its host, or such a test,
-    writes `booked_position`, which `position` shows.
+    Made by hand in a test it needs no worker: its signals collect in `sent_signals`. Its host, or such a
+    test, writes `booked_position`, which `position` shows.
 
     >>> from strategies.parameters import Parameter
     >>> class BuyTheDip(BaseStrategy):

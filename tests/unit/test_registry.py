@@ -170,6 +170,12 @@ def test_warmup_bars_are_a_whole_number_or_a_property(right: object) -> None:
     assert StrategyRegistry([warm]).names() == ("warm",)
 
 
+@pytest.mark.parametrize("hiding", [0, None, property(lambda _: 0)])
+def test_a_position_of_the_authors_own_is_refused(hiding: object) -> None:
+    said = refusal(type("Hiding", (Quiet,), {"name": "hiding", "position": hiding}))
+    assert said == "Hiding.position hides the position that the worker keeps; call it something else"
+
+
 def test_an_init_that_no_session_could_call_is_refused() -> None:
     class Lonely(Quiet):
         def __init__(self, symbol: str) -> None:
