@@ -162,6 +162,7 @@ class Worker:
                 data=self._data,
                 desk=self._desk,
                 manager=self._manager,
+                states=self._states,
                 suspects=self._suspects,
                 reconciler=self._reconciler,
                 router=self._router,

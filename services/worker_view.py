@@ -20,6 +20,7 @@ from services.reconciliation import Reconciler
 from services.routing import Router
 from services.session import ENDED
 from services.signals.desk import SignalDesk
+from services.state_desk import StateDesk
 from services.strategy_manager import StrategyManager
 from services.telemetry.health import Conditions, Health, Readiness
 from services.worker_parts import reveal
@@ -40,6 +41,7 @@ class Shown:
     data: DataConsumer
     desk: SignalDesk
     manager: StrategyManager
+    states: StateDesk
     suspects: Suspects
     reconciler: Reconciler
     router: Router
@@ -112,10 +114,19 @@ class WorkerView:
         conditions.add("leases", lambda: shown.leases.reason)
         conditions.add("sessions", lambda: shown.reconciler.reason)
         conditions.add("gateway", lambda: shown.desk.circuit_reason)
+        conditions.add("states", lambda: self._unwritten("states", shown.states.reason))
         if check is not None:
             conditions.add("database", lambda: check.reason)
         conditions.add("approvals", lambda: shown.portfolio.reason)
         return conditions
+
+    def _unwritten(self, what: str, reason: str | None) -> str | None:
+        """Say what waits in memory, and where to look."""
+        if reason is None:
+            return None
+        durable = self._shown.settings.database_url is not None
+        where = "PostgreSQL answers at DATABASE_URL" if durable else "Redis answers at REDIS_URL"
+        return f"{what} are not written and wait in memory, see that {where}: {reason}"
 
     def _silent_feeds(self) -> str | None:
         silent = self._shown.router.silent(self._shown.settings.feed_stale_seconds)
