@@ -77,7 +77,7 @@ def make_outbox(settings: Settings, fence: Fence) -> Outbox:
 def make_desk(settings: Settings, outbox: Outbox, registry: CollectorRegistry, fence: Fence) -> SignalDesk:
     """Return what takes signals from this outbox to where the settings have them executed."""
     metrics = SignalMetrics(registry)
-    return SignalDesk(make_route(settings), courier_options(settings), outbox, metrics, fence)
+    return SignalDesk(make_route(settings), courier_options(settings), outbox, metrics, fence=fence)
 
 
 def make_source(settings: Settings, database: Database | None, suspects: Suspects) -> StrategySource:

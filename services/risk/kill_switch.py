@@ -59,8 +59,19 @@ class Switch(Protocol):
     """What those who send need of it."""
 
     @property
+    def is_known(self) -> bool:
+        """Whether it is known if trading is halted."""
+
+    @property
     def reason(self) -> str | None:
         """Why nothing may be sent now; None where orders may."""
+
+
+class SwitchOff:
+    """A switch that nobody has: orders may always go out."""
+
+    is_known = True
+    reason: str | None = None
 
 
 class SwitchBoard:

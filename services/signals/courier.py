@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from models.errors import NotSent, Refused, Uncertain
+from services.risk.kill_switch import Switch
 from services.signals.circuit import BLOCKED_PROBES, Circuit
 from services.signals.crew import Crew, Hand
 from services.signals.delivery import Delivery, Result, RetryPolicy
@@ -57,7 +58,7 @@ class Courier:
     `resume`.
     """
 
-    def __init__(  # noqa: PLR0913 — the last three have defaults for tests
+    def __init__(  # noqa: PLR0913 — the last four have defaults for tests
         self,
         outbox: Outbox,
         route: Route,
@@ -65,6 +66,7 @@ class Courier:
         on_outcome: OnOutcome,
         *,
         fence: Fence | None = None,
+        switch: Switch | None = None,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -80,7 +82,7 @@ class Courier:
             longest_seconds=options.longest_retry,
             attempts=options.attempts,
         )
-        self._dispatcher = Dispatcher(policy, self._circuit, fence)
+        self._dispatcher = Dispatcher(policy, self._circuit, fence, switch)
         self._lock = threading.Lock()
         self._delivered = threading.Condition(self._lock)
         self._stop = threading.Event()

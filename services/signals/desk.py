@@ -8,10 +8,11 @@ import structlog
 
 from models.execution import ExecutionReport
 from models.signal import Signal, SignalStatus
+from services.risk.guard import Guard
 from services.signals.courier import Courier, CourierOptions
 from services.signals.fence import Fence
 from services.signals.outbox import Outbox, OutboxEntry
-from services.signals.outcome import Outcome
+from services.signals.outcome import Outcome, failed
 from services.signals.route import Route
 from services.telemetry.metrics import SignalMetrics
 
@@ -38,18 +39,22 @@ class Sessions(Protocol):
 class SignalDesk:
     """The outbox and its courier, put together; what the rest of the worker sees of them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — the last two have defaults for tests
         self,
         route: Route,
         courier: CourierOptions,
         outbox: Outbox,
         metrics: SignalMetrics,
+        *,
         fence: Fence | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._outbox = outbox
         self._metrics = metrics
         self._route = route
-        self._courier = Courier(outbox, route, courier, self._ended, fence=fence)
+        self._guard = guard
+        switch = None if guard is None else guard.switch
+        self._courier = Courier(outbox, route, courier, self._ended, fence=fence, switch=switch)
         self._sessions: Sessions
 
     def start(self, sessions: Sessions) -> None:
@@ -63,11 +68,18 @@ class SignalDesk:
         """Take a signal on its way, unless it is barred; return why it is refused, or None. Never waits."""
         refusal = barred or self._outbox.put(signal, received_at)
         if refusal is not None:
+            if barred is None and self._guard is not None:
+                self._guard.release(signal.signal_id)
             self._metrics.count(SignalStatus.REFUSED)
             log.warning(
                 "signal_refused", session=signal.session_key, signal_id=signal.signal_id, reason=refusal
             )
         return refusal
+
+    def refuse(self, signal: Signal, received_at: float, reason: str) -> str | None:
+        """Record a signal that was refused, and have its session told; return why it cannot be, or None."""
+        outcome = failed(signal, "refused", reason, 0, time.monotonic())
+        return self._outbox.put(signal, received_at, outcome)
 
     @property
     def circuit_reason(self) -> str | None:
@@ -119,6 +131,8 @@ class SignalDesk:
 
     def _ended(self, entry: OutboxEntry, outcome: Outcome) -> None:
         signal, report = entry.signal, outcome.report
+        if self._guard is not None:
+            self._guard.settle(report)
         if report.told_before:
             log.info("signal_decided_again", session=signal.session_key, signal_id=signal.signal_id)
         else:

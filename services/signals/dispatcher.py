@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from models.errors import NotSent, Uncertain
 from models.lease import Standing
+from services.risk.kill_switch import Switch, SwitchOff
 from services.signals.circuit import Circuit
 from services.signals.delivery import Delivery, Result, RetryPolicy
 from services.signals.fence import Fence, Unfenced
@@ -15,6 +16,8 @@ from services.signals.outcome import Outcome
 from services.signals.verdict import Blocked, Executed, Rejected, Reply
 
 SESSION_STOPPED = "session_stopped"
+# Seconds until it is asked again whether trading is halted, while nobody knows.
+UNKNOWN_SECONDS = 0.25
 
 
 class Request(Struct, frozen=True):
@@ -38,15 +41,22 @@ Task = Request | Ending | Probe
 
 
 class Dispatcher:
-    """Lanes, circuit, leases and halted sessions, taken together.
+    """Lanes, circuit, leases, halted sessions and the kill switch, taken together.
 
     For one thread at a time. Times are monotonic seconds, passed in.
     """
 
-    def __init__(self, policy: RetryPolicy, circuit: Circuit, fence: Fence | None = None) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        circuit: Circuit,
+        fence: Fence | None = None,
+        switch: Switch | None = None,
+    ) -> None:
         self._policy = policy
         self._circuit = circuit
         self._fence = fence or Unfenced()
+        self._switch = switch or SwitchOff()
         self._lanes = Lanes()
         self._halted: set[str] = set()
         self._withdrawn: dict[str, str] = {}
@@ -82,6 +92,9 @@ class Dispatcher:
             if outcome is not None:
                 return self._conclude(delivery, outcome)
             delivery.prepare(now)
+            if not self._switch.is_known and not delivery.reads_back:
+                self._lanes.wait(delivery, min(now + UNKNOWN_SECONDS, delivery.gives_up_at))
+                continue
             if standing is Standing.UNCONFIRMED and not delivery.reads_back:
                 delivery.reason = Standing.UNCONFIRMED
             elif not self._circuit.is_open:
@@ -137,6 +150,8 @@ class Dispatcher:
     def _refusal(self, delivery: Delivery) -> str | None:
         if delivery.session_key in self._halted:
             return SESSION_HALTED
+        if self._switch.is_known and (reason := self._switch.reason) is not None:
+            return f"halted: {reason}"
         return self._withdrawn.get(delivery.entry.signal.signal_id, delivery.refusal)
 
     def _standing(self, delivery: Delivery) -> Standing:

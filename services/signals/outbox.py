@@ -55,8 +55,11 @@ class Outbox(Protocol):
     def stop(self, deadline: float) -> None:
         """Write down what is not yet, and return at `deadline` (monotonic seconds) at the latest."""
 
-    def put(self, signal: Signal, received_at: float) -> str | None:
-        """Record a signal in answer to an event of that receipt; return why it is refused, or None."""
+    def put(self, signal: Signal, received_at: float, settled: Outcome | None = None) -> str | None:
+        """Record a signal in answer to an event of that receipt; return why it is refused, or None.
+
+        One that is `settled` is recorded with its end, which is told like any other, and not sent.
+        """
 
     def wait(self, seconds: float) -> None:
         """Return when there may be something to take, at a `wake`, or after that time.
@@ -120,7 +123,7 @@ class MemoryOutbox:
     def stop(self, deadline: float) -> None:
         """Do nothing: there is no place to write to."""
 
-    def put(self, signal: Signal, received_at: float) -> str | None:
+    def put(self, signal: Signal, received_at: float, settled: Outcome | None = None) -> str | None:
         """Record a signal; return `outbox_full` or `duplicate_signal` where it is refused, else None."""
         if self.pending >= self._capacity:
             return OUTBOX_FULL
@@ -134,6 +137,7 @@ class MemoryOutbox:
                 received_at=received_at,
                 expires_at=expires_at,
                 created_at=datetime.now(UTC),
+                settled=settled,
                 fence=self._fence.number(signal.session_key),
             )
         )

@@ -58,9 +58,9 @@ class PostgresOutbox:
         """Write what is not written yet, close the connection; return at `deadline` at the latest."""
         self._writer.stop(deadline)
 
-    def put(self, signal: Signal, received_at: float) -> str | None:
+    def put(self, signal: Signal, received_at: float, settled: Outcome | None = None) -> str | None:
         """Have a signal written; return `outbox_full` or `duplicate_signal` if it is refused, else None."""
-        return self._memory.put(signal, received_at)
+        return self._memory.put(signal, received_at, settled)
 
     def wait(self, seconds: float) -> None:
         """Return when there is something to take, at a `wake`, or after that time."""

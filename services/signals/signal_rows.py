@@ -27,7 +27,10 @@ _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class NewRow(Struct, frozen=True, kw_only=True):
-    """What is written of a signal before it is sent, by the names of the columns."""
+    """What is written of a signal before it is sent, by the names of the columns.
+
+    One that is not to be sent is written with its end.
+    """
 
     signal_id: str
     session_key: str
@@ -41,6 +44,10 @@ class NewRow(Struct, frozen=True, kw_only=True):
     body: msgspec.Raw
     created_at: datetime
     fence: int
+    status: SignalStatus = SignalStatus.PENDING
+    reason: str | None = None
+    finished_at: datetime | None = None
+    report: ExecutionReport | None = None
 
 
 class Mark(Struct, frozen=True, kw_only=True):
@@ -109,7 +116,7 @@ class FoundRow(Struct, frozen=True, kw_only=True):
 
 def new_row(entry: OutboxEntry) -> NewRow:
     """Return what is written of an entry. Raises Refused when its signal cannot be put into JSON."""
-    signal = entry.signal
+    signal, settled = entry.signal, entry.settled
     return NewRow(
         signal_id=signal.signal_id,
         session_key=signal.session_key,
@@ -123,6 +130,10 @@ def new_row(entry: OutboxEntry) -> NewRow:
         body=msgspec.Raw(encode(signal)),
         created_at=entry.created_at,
         fence=entry.fence,
+        status=SignalStatus.PENDING if settled is None else settled.status,
+        reason=None if settled is None else settled.report.reason,
+        finished_at=None if settled is None else entry.created_at,
+        report=None if settled is None else settled.report,
     )
 
 

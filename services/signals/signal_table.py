@@ -18,13 +18,14 @@ CLAIM = "SELECT pg_try_advisory_lock(%s)"
 PREPARE_RECORD = """
     PREPARE record_signals (bigint, json) AS
     INSERT INTO signals (signal_id, session_key, session_id, strategy_id, symbol, action, price, quantity,
-                         confidence, metadata, body, created_at, fence, worker)
+                         confidence, metadata, body, created_at, fence, status, reason, finished_at, report,
+                         worker)
     SELECT signal_id, session_key, session_id, strategy_id, symbol, action, price, quantity,
-           confidence, body -> 'metadata', body, created_at, fence, $1
+           confidence, body -> 'metadata', body, created_at, fence, status, reason, finished_at, report, $1
     FROM json_to_recordset($2) AS given (
         signal_id text, session_key text, session_id text, strategy_id text, symbol text, action text,
         price numeric, quantity numeric, confidence double precision, body json, created_at timestamptz,
-        fence bigint)
+        fence bigint, status text, reason text, finished_at timestamptz, report jsonb)
     ON CONFLICT (signal_id) DO NOTHING
     RETURNING signal_id
 """
@@ -64,7 +65,7 @@ ADOPT = """
 # What was decided under earlier leases belongs to nobody any more, whoever still delivers it.
 FREE = """
     UPDATE signals SET worker = 0, fence = %(fence)s
-    WHERE session_key = %(session_key)s AND status IN ('pending', 'sending') AND fence < %(fence)s
+    WHERE session_key = %(key)s AND status IN ('pending', 'sending') AND fence < %(fence)s
 """
 NOBODY = 0
 # A person has not said yet what became of one of their signals.
@@ -137,7 +138,7 @@ class SignalTable:
     def free(self, session_key: str, fence: int) -> None:
         """Take the unfinished rows of a session from whoever wrote them under a smaller number."""
         with self._statement() as cursor:
-            cursor.execute(FREE, {"session_key": session_key, "fence": fence})
+            cursor.execute(FREE, {"key": session_key, "fence": fence})
 
     def halted(self, session_keys: set[str]) -> set[str]:
         """Return which of these sessions have a signal of unknown outcome."""
