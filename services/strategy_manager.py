@@ -99,16 +99,15 @@ class StrategyManager:
     ) -> str:
         """Start a session; return what came of it.
 
-        `started`, `duplicate` (it is there), `standby` (another worker has it), `pending`, `halted`, `error`.
+        `started`, `duplicate` (it is there), `conflict` (its key is another session's), `standby` (another
+        worker has it), `pending`, `halted`, `error`.
         """
         strategy_id = strategy_id or default_strategy_id(symbol)
         with self._lock:
             key = _key(self._sessions, symbol, strategy_id, session_id)
             held = self._sessions.get(key)
-            if held is not None and held.state in WAITING:
-                return held.state.lower()  # it starts with its state, once what it waits for is there
             if held is not None and held.state is not SessionState.ERROR:
-                return "duplicate"
+                return _what_is_there(held, symbol, strategy_id)
         identity = SessionIdentity(
             key=key,
             symbol=symbol,
@@ -282,3 +281,18 @@ def _key(
     if qualified not in held and (same is None or same.identity.symbol == symbol):
         return strategy_id
     return qualified
+
+
+def _what_is_there(held: Session | WaitingSession, symbol: str, strategy_id: str) -> str:
+    """Say what a session is to one that is wanted under its key; warn where two senders use one id."""
+    identity = held.identity
+    if (identity.symbol, identity.strategy_id) != (symbol, strategy_id):
+        log.warning(
+            "subscription_ignored",
+            session=identity.key,
+            held=f"{identity.strategy_id} on {identity.symbol}",
+            wanted=f"{strategy_id} on {symbol}",
+        )
+        return "conflict"
+    # One that waits starts with its state, once what it waits for is there.
+    return held.state.lower() if held.state in WAITING else "duplicate"

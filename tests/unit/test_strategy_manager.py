@@ -116,6 +116,15 @@ def test_subscribe_to_a_running_key_changes_nothing(world: World) -> None:
     assert sessions_of(world.router.table, "AAPL") == running
 
 
+@pytest.mark.parametrize(("symbol", "strategy"), [("MSFT", "quiet"), ("AAPL", "other"), ("MSFT", "other")])
+def test_another_session_under_a_key_that_is_taken_is_no_duplicate_and_is_not_started(
+    world: World, symbol: str, strategy: str
+) -> None:
+    world.apply("subscribe", "AAPL", "quiet", "s1")
+    assert world.apply("subscribe", symbol, strategy, "s1") == "conflict"
+    assert (world.routed("AAPL"), world.routed("MSFT")) == (["s1"], [])
+
+
 def test_one_strategy_runs_on_two_symbols_without_session_ids(world: World) -> None:
     world.apply("subscribe", "AAPL", "quiet")
     assert world.apply("subscribe", "MSFT", "quiet") == "started"
