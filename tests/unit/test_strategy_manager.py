@@ -290,7 +290,7 @@ def test_a_session_that_does_not_run_is_halted_too(world: World, state: str) -> 
     assert world.apply("subscribe", "AAPL", "broken", "s1") == state
     world.manager.halt_session("s1", "outcome unknown")
     assert world.states() == {"s1": "HALTED"}
-    assert world.apply("subscribe", "AAPL", "quiet", "s1") == "duplicate"
+    assert world.apply("subscribe", "AAPL", "broken", "s1") == "duplicate"
 
 
 def test_what_the_table_tells_of_unknown_outcomes_holds_for_sessions_that_an_event_starts(
