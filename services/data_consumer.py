@@ -7,7 +7,6 @@ two messages. So a strategy never meets two threads, and nothing on this path ta
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from threading import Event, Thread, get_ident
 from time import monotonic
 from typing import Any
@@ -18,22 +17,19 @@ from models.errors import DecodeError, StrategyTimedOut
 from models.market_data import Bar, Trade
 from services.call_times import TimedCalls
 from services.dead_letters import DeadLetters
+from services.event_reader import EventReader
 from services.gap_watch import GapWatch
 from services.mailbox import Mailbox
 from services.routing import BAR_CHANNEL, PATTERNS, TRADE_CHANNEL, Route, Router
 from services.session import Session, deliver_bar, deliver_trade
 from services.subscription import Message, Subscription
 from services.telemetry.health import Heartbeat
-from services.telemetry.logs import Throttle
 from services.telemetry.metrics import EventCounters
 from services.turn import Retired, Tenure, Turn
 
-LOG_SECONDS = 10.0
 FAILED_SECONDS = 0.1
 LONG_EVENT_SECONDS = 0.25
 TIMED_EVENTS = 1_000
-NO_TIME = timedelta()
-FURTHEST_AHEAD = timedelta(hours=24)
 
 Deliver = Callable[[Iterator[Session], Any, Turn], None]
 
@@ -63,15 +59,13 @@ class DataConsumer:
         self.heartbeat = Heartbeat()
         self.subscribed = False
         self.long_event_seconds = LONG_EVENT_SECONDS
+        self._reader = EventReader(self.counters, self.gaps, dead_letters)
         self._turn = turn
         self._router = router
         self._mailbox = mailbox
-        self._dead_letters = dead_letters
-        self._throttle = Throttle(LOG_SECONDS)
         self._stop = Event()
         self._subscription = Subscription(redis_url, PATTERNS, self)
         self._batches = self._subscription.batches(self._stop)
-        self._latest = datetime.max.replace(tzinfo=UTC)
         self._messages: Iterator[Message] = iter(())
         self._delivery: Delivery | None = None
         self._thread: Thread | None = None
@@ -156,9 +150,9 @@ class DataConsumer:
 
     def _consume(self) -> None:
         """Deal with the messages at hand; letters come before the event that waits behind them."""
-        router, letters = self._router, self._mailbox.letters
+        router, reader, letters = self._router, self._reader, self._mailbox.letters
         unrouted = 0
-        self._latest = datetime.now(UTC) + FURTHEST_AHEAD
+        reader.begin()
         if letters:
             self._mailbox.deliver()
         for _, _, channel, payload in self._messages:
@@ -167,9 +161,10 @@ class DataConsumer:
                 unrouted += 1
                 continue
             try:
-                event = self._bar(route, payload) if route.carries_bars else self._trade(route, payload)
+                read = reader.bar if route.carries_bars else reader.trade
+                event = read(route.feed, payload)
             except DecodeError as error:
-                self._refuse(channel.decode(), payload, error)
+                reader.refuse(channel.decode(), payload, error)
                 continue
             if event is not None:
                 self._delivery = route, event, iter(route.sessions)  # kept before letters may hold us up
@@ -185,60 +180,6 @@ class DataConsumer:
                 self._mailbox.deliver()
         if unrouted:
             self.counters.dropped["no_session"] += unrouted
-
-    def _refuse(self, channel: str, payload: bytes, error: DecodeError) -> None:
-        self.counters.rejected[error.reason] += 1
-        self._dead_letters.add(channel, error.reason, payload)
-        self._throttle.log(
-            log.warning,
-            "market_data_refused",
-            key=error.reason,
-            channel=channel,
-            reason=error.reason,
-            detail=error.detail,
-        )
-
-    def _bar(self, route: Route, payload: bytes) -> Bar | None:
-        """Read a bar; None for one that is not newer than the last of its timeframe. Raises DecodeError."""
-        bar, feed = Bar.decode(payload), route.feed
-        if bar.symbol != feed.symbol:
-            raise DecodeError("symbol_mismatch", f"a bar of {bar.symbol!r} on the channel of {feed.symbol!r}")
-        if bar.timestamp > self._latest:
-            raise _from_the_future(bar)
-        recent = feed.recent.get(bar.timeframe)
-        if recent is None:
-            recent = feed.begin(bar.timeframe)
-        last = recent[-1] if recent else None
-        late = False
-        if last is not None:
-            since_last = bar.timestamp - last.timestamp
-            if since_last <= NO_TIME:
-                self.gaps.takes_number(feed, last, bar)
-                self.counters.dropped["duplicate"] += 1
-                return None
-            late = since_last > feed.steps[bar.timeframe]
-        worth_a_look = late or bar.seq is not None or feed.fenced_for is not None
-        if worth_a_look and not self.gaps.takes_bar(feed, last, bar):
-            self.counters.dropped["duplicate"] += 1
-            return None
-        recent.append(bar)
-        feed.last_price = bar.close
-        return bar
-
-    def _trade(self, route: Route, payload: bytes) -> Trade | None:
-        """Read a trade; None for one whose number was there before. Raises DecodeError."""
-        trade, feed = Trade.decode(payload), route.feed
-        if trade.symbol != feed.symbol:
-            raise DecodeError(
-                "symbol_mismatch", f"a trade of {trade.symbol!r} on the channel of {feed.symbol!r}"
-            )
-        if trade.timestamp > self._latest:
-            raise _from_the_future(trade)
-        if not self.gaps.takes_trade(feed, trade):
-            self.counters.dropped["duplicate"] += 1
-            return None
-        feed.last_price = trade.price
-        return trade
 
     def _deliver(self, delivery: Delivery) -> None:
         """Tell every session that was not told yet; survives interruptions, and the loss of the thread."""
@@ -267,10 +208,3 @@ class DataConsumer:
         else:
             counters.trades_delivered += 1
             counters.trade_calls += told
-
-
-def _from_the_future(event: Bar | Trade) -> DecodeError:
-    ahead = FURTHEST_AHEAD // timedelta(hours=1)
-    return DecodeError(
-        "future", f"{event.timestamp.isoformat()} is more than {ahead} h ahead of the clock here"
-    )
