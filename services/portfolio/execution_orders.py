@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from models.execution import ExecutionReport
 from models.portfolio_execution import Execution, ExecutionOrder
 from models.signal import Signal
-from services.portfolio.progress import expired
+from services.portfolio.progress import NO_NEWS, unsent
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,12 +28,17 @@ class OrderDispatch:
         self._ttl_seconds = ttl_seconds
         self._given: set[UUID] = set()
 
-    def give(self, execution: Execution, orders: Iterable[ExecutionOrder]) -> None:
-        """Put orders into the outbox. One that it has no room for is given again by `missing`."""
+    def give(self, execution: Execution, orders: Iterable[ExecutionOrder]) -> list[ExecutionReport]:
+        """Put orders into the outbox; return the reports of those that it refuses."""
+        refused = []
         for order in orders:
-            if self._submit(signal_of(execution, order), time.monotonic(), None) is None:
+            refusal = self._submit(signal_of(execution, order), time.monotonic(), None)
+            if refusal is None or refusal in NO_NEWS:
                 self._given.add(order.order_id)
-                self.submitted += 1
+                self.submitted += refusal is None
+            else:
+                refused.append(unsent(order, "refused", refusal))
+        return refused
 
     def missing(
         self, execution: Execution, known: dict[str, ExecutionReport | None], now: datetime
@@ -49,9 +54,9 @@ class OrderDispatch:
             elif str(order.order_id) in known or order.order_id in self._given:
                 continue  # on its way: its end will be told
             elif (now - order.decided_at).total_seconds() < self._ttl_seconds:
-                self.give(execution, [order])
+                found += self.give(execution, [order])
             else:
-                found.append(expired(order))
+                found.append(unsent(order, "expired", "not_sent_in_time"))
         return found
 
     def ended(self, orders: Iterable[ExecutionOrder]) -> None:

@@ -130,7 +130,8 @@ class ExecutionSteps:
         except BaseException:
             parts.review.withdraw(allowed)
             raise
-        parts.dispatch.give(changed, allowed)
+        for report in parts.dispatch.give(changed, allowed):
+            changed = self.report(changed, report)
         return changed
 
     def _end(self, execution: Execution, ending: Ending) -> Execution:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,8 +22,8 @@ from models.portfolio_execution import (
 from services.portfolio.decisions import Ending, Plan
 from services.portfolio.ledger import after, opened
 
-# Refusals that say nothing about the order: it is on its way already, or will be given again.
-NO_NEWS = {"duplicate_signal", "outbox_full"}
+# A refusal that says nothing about the order: it is on its way already.
+NO_NEWS = {"duplicate_signal"}
 CLOSING: set[OrderReason] = {"close", "stop_loss"}
 
 
@@ -160,15 +160,15 @@ def on_day(execution: Execution, today: date, equity: Decimal) -> tuple[Executio
     return replace(execution, state=replace(execution.state, day=day)), day
 
 
-def expired(order: ExecutionOrder) -> ExecutionReport:
-    """Report an order that was never sent, and is too old to be sent now."""
+def unsent(order: ExecutionOrder, status: Literal["refused", "expired"], reason: str) -> ExecutionReport:
+    """Report an order that was never sent, and will not be."""
     return ExecutionReport(
         signal_id=str(order.order_id),
         symbol=order.symbol,
         action=order.side,
         quantity=float(order.quantity),
-        status="expired",
-        reason="not_sent_in_time",
+        status=status,
+        reason=reason,
     )
 
 

@@ -67,14 +67,11 @@ def test_what_this_process_gave_is_left_to_the_outbox_also_before_it_has_a_row()
     assert len(outbox.taken) == dispatch.submitted == 2
 
 
-def test_what_an_outbox_had_no_room_for_is_given_when_it_has() -> None:
+def test_what_the_outbox_has_no_room_for_is_refused_and_decided_anew() -> None:
     outbox, execution = Outbox(), open_execution()
-    dispatch = OrderDispatch(outbox.submit, TTL)
     outbox.full = True
-    dispatch.give(execution, execution.open_orders.values())
-    outbox.full = False
-    assert missing(dispatch, execution, {}, 1) == []
-    assert len(outbox.taken) == 2
+    refused = OrderDispatch(outbox.submit, TTL).give(execution, execution.open_orders.values())
+    assert [(each.status, each.reason) for each in refused] == [("refused", "outbox_full")] * 2
 
 
 def test_an_end_that_the_table_knows_is_brought() -> None:
