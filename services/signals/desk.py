@@ -121,10 +121,15 @@ class SignalDesk:
         sent_by = deadline - min(WRITING_SECONDS, (deadline - time.monotonic()) / 2)
         self._courier.drain(sent_by)
         left = self._courier.stop(sent_by)
-        self._outbox.stop(deadline)
+        lost = self._outbox.stop(deadline)
         for entry in self._outbox.unfinished():
-            log.error(
-                "signal_left_behind", session=entry.signal.session_key, signal_id=entry.signal.signal_id
+            signal_id = entry.signal.signal_id
+            write = log.error if signal_id in lost else log.info  # the next start goes on with the others
+            write(
+                "signal_left_behind",
+                session=entry.signal.session_key,
+                signal_id=signal_id,
+                recorded=signal_id not in lost,
             )
         self._route.close()
         return left

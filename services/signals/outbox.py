@@ -52,8 +52,11 @@ class Outbox(Protocol):
     def start(self) -> None:
         """Begin to give what is recorded. Once in the life of an outbox, before the first `take`."""
 
-    def stop(self, deadline: float) -> None:
-        """Write down what is not yet, and return at `deadline` (monotonic seconds) at the latest."""
+    def stop(self, deadline: float) -> frozenset[str]:
+        """Write down what is not yet, and return at `deadline` (monotonic seconds) at the latest.
+
+        Returns the ids of the signals that the next start will not find.
+        """
 
     def put(self, signal: Signal, received_at: float, settled: Outcome | None = None) -> str | None:
         """Record a signal in answer to an event of that receipt; return why it is refused, or None.
@@ -120,8 +123,10 @@ class MemoryOutbox:
     def start(self) -> None:
         """Do nothing: what is put is there."""
 
-    def stop(self, deadline: float) -> None:
-        """Do nothing: there is no place to write to."""
+    def stop(self, deadline: float) -> frozenset[str]:
+        """Do nothing: there is no place to write to. Return all that have not ended."""
+        del deadline
+        return frozenset(entry.signal.signal_id for entry in self.unfinished())
 
     def put(self, signal: Signal, received_at: float, settled: Outcome | None = None) -> str | None:
         """Record a signal; return `outbox_full` or `duplicate_signal` where it is refused, else None."""

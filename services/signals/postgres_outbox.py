@@ -54,9 +54,14 @@ class PostgresOutbox:
         """Begin to write, what is found unfinished being given first."""
         self._writer.start()
 
-    def stop(self, deadline: float) -> None:
-        """Write what is not written yet, close the connection; return at `deadline` at the latest."""
+    def stop(self, deadline: float) -> frozenset[str]:
+        """Write what is not written yet, close the connection; return at `deadline` at the latest.
+
+        Returns the ids of the signals that have no row.
+        """
         self._writer.stop(deadline)
+        left = {entry.signal.signal_id for entry in self._memory.unfinished()}
+        return frozenset(signal_id for signal_id in left if signal_id not in self._recorded)
 
     def put(self, signal: Signal, received_at: float, settled: Outcome | None = None) -> str | None:
         """Have a signal written; return `outbox_full` or `duplicate_signal` if it is refused, else None."""

@@ -85,6 +85,19 @@ def test_stopping_writes_what_is_not_written_yet(database_url: str) -> None:
     assert statuses(database_url) == ["executed"] * 20 + ["pending"] * 730
 
 
+def test_stopping_names_what_has_no_row(database_url: str) -> None:
+    made = Crashable(database_url)
+    made.outbox.start()
+    recorded, unwritten = make_signal(), make_signal()
+    made.put(recorded)
+    made.taken(1)
+    with open_connection(database_url) as connection:
+        connection.cursor().execute("BEGIN; LOCK TABLE signals")
+        made.put(unwritten)
+        assert made.outbox.stop(time.monotonic() + 0.3) == {unwritten.signal_id}
+    assert [entry.signal for entry in made.outbox.unfinished()] == [recorded, unwritten]
+
+
 def test_a_final_status_is_never_overwritten(database_url: str) -> None:
     with running_outbox(database_url) as made:
         made.put(make_signal())

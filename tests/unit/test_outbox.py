@@ -98,6 +98,7 @@ def test_what_has_not_ended_can_be_listed_in_order() -> None:
     outbox.put(signals[3], 0.0)
     outbox.finish(entries[1], filled(signals[1]))
     assert [entry.signal for entry in outbox.unfinished()] == [signals[0], signals[2], signals[3]]
+    assert outbox.stop(0.0) == {signals[number].signal_id for number in (0, 2, 3)}  # nobody will know of them
 
 
 def test_a_put_ends_a_wait_and_so_does_a_wake() -> None:
