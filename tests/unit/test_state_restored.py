@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from models.errors import StrategyRejected
+from models.errors import StorageUnavailable, StrategyRejected
 from models.session import Lifecycle, SessionState
+from services.state_desk import StateDesk
+from services.state_history import UnansweredSignals
+from services.state_keeper import StateKeeper
 from tests.sample_states import saved
 from tests.state_keeping import MemoryStates
 from tests.unit.state_world import NOON, Counting, World, identity, minutes
@@ -289,7 +292,19 @@ def test_a_halted_session_is_saved_when_it_is_stopped() -> None:
     assert world.store.held["s1"].state == '{"seen":["1m 0"]}'
 
 
-def test_a_known_session_waits_for_the_store_and_a_new_one_starts_fresh() -> None:
+def test_with_a_complete_history_no_session_starts_without_knowing_its_past() -> None:
+    class Complete(UnansweredSignals):
+        is_complete = True
+
+    store = MemoryStates()
+    store.away = True
+    desk = StateDesk(StateKeeper(store, 30.0), Complete(list), lambda _session, _letter: None)
+    for known in (True, False):
+        with pytest.raises(StorageUnavailable):
+            desk.recollect(identity("s1"), known=known)
+
+
+def test_without_one_a_known_session_waits_for_the_store_and_a_new_one_starts_fresh() -> None:
     world = World(store=MemoryStates())
     world.store.away = True
     assert world.manager.adopt(identity("s1")) == "pending"
