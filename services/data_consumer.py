@@ -33,6 +33,9 @@ TIMED_EVENTS = 1_000
 
 Deliver = Callable[[Iterator[Session], Any, Turn], None]
 
+Mark = Callable[[str, float, float], None]
+"""Takes a price: symbol, price, when it came (monotonic seconds)."""
+
 Delivery = tuple[Route, Bar | Trade, Iterator[Session]]
 """An event on its way: its route, and the sessions that were not told yet."""
 
@@ -59,6 +62,7 @@ class DataConsumer:
         self.heartbeat = Heartbeat()
         self.subscribed = False
         self.long_event_seconds = LONG_EVENT_SECONDS
+        self.mark: Mark | None = None
         self._reader = EventReader(self.counters, self.gaps, dead_letters)
         self._turn = turn
         self._router = router
@@ -188,7 +192,10 @@ class DataConsumer:
         if route.feed.timed_events:
             route.feed.timed_events -= 1
             waiting = TimedCalls(waiting, self._turn)
-        route.feed.heard_at = started = monotonic()
+        feed = route.feed
+        feed.heard_at = started = monotonic()
+        if self.mark is not None and feed.last_price is not None:
+            self.mark(feed.symbol, feed.last_price, started)
         while True:
             try:
                 deliver(waiting, event, self._turn)

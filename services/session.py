@@ -18,7 +18,7 @@ from models.execution import ExecutionReport
 from models.gap import Gap
 from models.lease import Standing
 from models.market_data import Bar, Trade
-from models.session import Lifecycle, SessionIdentity, SessionState
+from models.session import AssetType, Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal
 from services.session_description import describe_identity, describe_position
 from services.signal_stamp import SignalStamp
@@ -49,6 +49,16 @@ def _nothing_sent(_: list[str]) -> None:
     """Take nothing back."""
 
 
+def _as_it_is(signal: Signal, _: AssetType) -> tuple[Signal, str | None]:
+    """Let a signal pass."""
+    return signal, None
+
+
+def _not_recorded(_signal: Signal, _received_at: float, reason: str) -> str | None:
+    """Record nothing."""
+    return reason
+
+
 @dataclass(frozen=True)
 class SessionHost:
     """What a session needs of the worker around it.
@@ -60,6 +70,8 @@ class SessionHost:
     is in another state. A call may take `deadline_ms`; a class may ask for more, up to `deadline_max_ms`.
     `claim` takes a session for this worker; it returns the worker that has it, or None when it is this one,
     and raises StorageUnavailable. `withdraw` takes signals back, as far as they are not sent yet.
+    `vet` returns a signal as it may be sent, which may be of less, and why it may not; `refuse` records one
+    that may not, and returns as `submit` does.
     """
 
     submit: Callable[[Signal, float, str | None], str | None]
@@ -72,6 +84,8 @@ class SessionHost:
     deadline_max_ms: int = 5000
     claim: Callable[[str], str | None] = _nobody_else
     withdraw: Callable[[list[str]], None] = _nothing_sent
+    vet: Callable[[Signal, AssetType], tuple[Signal, str | None]] = _as_it_is
+    refuse: Callable[[Signal, float, str], str | None] = _not_recorded
 
 
 class Session:
@@ -172,14 +186,14 @@ class Session:
             self.memory.warm_up_signals += 1
             return signal.signal_id
         self.signals += 1
-        too_many = len(self.memory.open_signals) >= MOST_OPEN_SIGNALS
+        barred = _barred(self)
+        signal, risk = self._host.vet(signal, self.identity.asset_type) if barred is None else (signal, None)
         self.memory.open_signals.add(signal.signal_id)
         self.strategy.booked_position = self.strategy.booked_position.after_signal(signal)
-        fenced = self.memory.feed is not None and self.memory.feed.fenced_for is not None
-        barred = GAP_FENCE if fenced else TOO_MANY if too_many else None
-        if self.state is SessionState.STANDBY:
-            barred = Standing.LOST
-        refusal = self._host.submit(signal, self._turn.received_at, barred)
+        if risk is None:
+            refusal = self._host.submit(signal, self._turn.received_at, barred)
+        else:
+            refusal = self._host.refuse(signal, self._turn.received_at, risk)
         if refusal is None:
             self.memory.note_sent(self._turn.event, signal.signal_id)
             if self.state is SessionState.QUARANTINED:  # meanwhile, by the supervisor
@@ -271,6 +285,16 @@ class Session:
         if self.state is not SessionState.STANDBY:
             self.state = SessionState.STOPPED
         self.strategy.on_stop()
+
+
+def _barred(session: Session) -> str | None:
+    """Return why a session may send nothing now, whatever it is; None where it may."""
+    memory = session.memory
+    if session.state is SessionState.STANDBY:
+        return Standing.LOST
+    if memory.feed is not None and memory.feed.fenced_for is not None:
+        return GAP_FENCE
+    return TOO_MANY if len(memory.open_signals) >= MOST_OPEN_SIGNALS else None
 
 
 def deliver_bar(sessions: Iterator[Session], bar: Bar, turn: Turn) -> None:

@@ -16,6 +16,7 @@ from services.freezes.suspects import Suspects
 from services.freezes.watch import FreezeWatch
 from services.mailbox import Mailbox
 from services.reconciliation import Reconciler
+from services.risk.assembly import make_risk
 from services.routing import Router
 from services.session import SessionHost
 from services.session_registry import SessionRegistry
@@ -33,7 +34,7 @@ from services.worker_parts import (
     make_outbox,
     make_source,
     make_state_desk,
-    refuse_what_is_not_built,
+    unfinished_ids,
     worker_name,
 )
 from services.worker_view import Shown, WorkerView
@@ -45,7 +46,6 @@ class Worker:
     """Everything that runs in one process, put together from one set of settings."""
 
     def __init__(self, settings: Settings) -> None:
-        refuse_what_is_not_built(settings)
         self._settings = settings
         self._registry = make_registry()
         self._handler_errors: Counter[str] = Counter()
@@ -56,7 +56,8 @@ class Worker:
         self._session_registry = SessionRegistry(settings.redis_url, worker_name(), self._leases.__contains__)
         self._database_check = DatabaseCheck(self._database) if self._database else None
         outbox = make_outbox(settings, holdings)
-        self._desk = make_desk(settings, outbox, self._registry, holdings)
+        self._risk = make_risk(settings, self._database, self._registry, unfinished_ids(outbox))
+        self._desk = make_desk(settings, outbox, self._registry, holdings, self._risk.guard)
         self._router = Router()
         self._mailbox = Mailbox()
         records = Records(settings.run_path, settings.redis_url)
@@ -75,6 +76,8 @@ class Worker:
         )
         self._data.gaps.fences = settings.gap_policy == "fence"
         self._data.gaps.stale_seconds = settings.feed_stale_seconds
+        if settings.risk_enabled:
+            self._data.mark = self._risk.desk.mark
         self._data.long_event_seconds = settings.handler_deadline_ms / 1000
         self._supervisor = Supervisor(turn, self._data.take_over, settings.handler_deadline_ms / 1000)
         table = SessionTable(self._database) if self._database else None
@@ -106,6 +109,7 @@ class Worker:
         if self._database_check is not None:
             self._database_check.start()
         self._leases.start()
+        self._risk.start()
         self._desk.start(self._manager)
         self._session_registry.start(self._manager.sessions)
         self._supervisor.start()
@@ -143,6 +147,7 @@ class Worker:
         self._leases.stop(_left(deadline))
         self._data.stop(_left(deadline))
         self._supervisor.stop(_left(deadline))
+        self._risk.stop(_left(_halfway(deadline)))
         self._dead_letters.stop(_left(deadline))
         if self._database_check is not None:
             self._database_check.stop(_left(deadline))
@@ -167,6 +172,7 @@ class Worker:
                 reconciler=self._reconciler,
                 router=self._router,
                 leases=self._leases,
+                switch=self._risk.switch,
                 database_check=self._database_check,
             )
         )
@@ -183,6 +189,8 @@ class Worker:
             deadline_max_ms=self._settings.handler_deadline_max_ms,
             claim=self._leases.owner,
             withdraw=self._desk.withdraw,
+            vet=self._risk.guard.vet,
+            refuse=self._desk.refuse,
         )
 
     def _count_error(self, strategy: str) -> None:

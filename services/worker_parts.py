@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import structlog
@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from config import Settings
-from models.errors import ConfigError
 from models.session import SessionState
 from models.signal import Signal
 from services.control_listener import ControlListener
@@ -23,6 +22,7 @@ from services.leases.keeper import LeaseHooks, LeaseKeeper
 from services.leases.process import this_process
 from services.leases.table import LeaseTable
 from services.mailbox import Mailbox
+from services.risk.guard import Guard
 from services.signals.desk import SignalDesk
 from services.signals.fence import Fence
 from services.signals.outbox import MemoryOutbox, Outbox
@@ -74,10 +74,17 @@ def make_outbox(settings: Settings, fence: Fence) -> Outbox:
     return PostgresOutbox(Database(settings.database_url, size=1), size, ttl, fence=fence)
 
 
-def make_desk(settings: Settings, outbox: Outbox, registry: CollectorRegistry, fence: Fence) -> SignalDesk:
+def make_desk(
+    settings: Settings, outbox: Outbox, registry: CollectorRegistry, fence: Fence, guard: Guard
+) -> SignalDesk:
     """Return what takes signals from this outbox to where the settings have them executed."""
-    metrics = SignalMetrics(registry)
-    return SignalDesk(make_route(settings), courier_options(settings), outbox, metrics, fence=fence)
+    metrics, options = SignalMetrics(registry), courier_options(settings)
+    return SignalDesk(make_route(settings), options, outbox, metrics, fence=fence, guard=guard)
+
+
+def unfinished_ids(outbox: Outbox) -> Callable[[], Iterator[str]]:
+    """Return what gives the ids of the signals that have not ended."""
+    return lambda: (entry.signal.signal_id for entry in outbox.unfinished())
 
 
 def make_source(settings: Settings, database: Database | None, suspects: Suspects) -> StrategySource:
@@ -111,14 +118,6 @@ def make_state_desk(
 def worker_name() -> str:
     """Return what this process is called in the registry."""
     return f"{socket.gethostname()}-{os.getpid()}"
-
-
-def refuse_what_is_not_built(settings: Settings) -> None:
-    """Raise ConfigError for a protection that somebody switched on and that this version does not have."""
-    if settings.risk_enabled:
-        raise ConfigError(
-            "RISK_ENABLED is true, but this version checks no risk yet; unset it to run without"
-        )
 
 
 def reveal(secret: SecretStr | None) -> str | None:

@@ -17,6 +17,7 @@ from services.leases.keeper import LeaseKeeper
 from services.portfolio.absent import NoPortfolio
 from services.portfolio.portfolio import Portfolio
 from services.reconciliation import Reconciler
+from services.risk.kill_switch import KillSwitch
 from services.routing import Router
 from services.session import ENDED
 from services.signals.desk import SignalDesk
@@ -46,6 +47,7 @@ class Shown:
     reconciler: Reconciler
     router: Router
     leases: LeaseKeeper
+    switch: KillSwitch
     database_check: DatabaseCheck | None
     portfolio: Portfolio | NoPortfolio = field(default_factory=NoPortfolio)
 
@@ -113,6 +115,7 @@ class WorkerView:
         conditions.add("feeds", self._silent_feeds)
         conditions.add("leases", lambda: shown.leases.reason)
         conditions.add("sessions", lambda: shown.reconciler.reason)
+        conditions.add("trading", lambda: shown.switch.reason)
         conditions.add("gateway", lambda: shown.desk.circuit_reason)
         conditions.add("states", lambda: self._unwritten("states", shown.states.reason))
         if check is not None:

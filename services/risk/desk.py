@@ -13,8 +13,7 @@ from models.risk import Limits, Order, Refused, Rule, Verdict
 from models.risk_event import RiskEvent
 from services.risk.account import Account, Books
 from services.risk.book import RiskBook
-from services.risk.day_watch import EVERYTHING
-from services.risk.events import event_of_day, event_of_stop_loss, event_of_switch, events_of, is_plain
+from services.risk.events import event_of_day, event_of_resume, event_of_stop_loss, events_of, is_plain
 from services.risk.kill_switch import Switch
 
 log = structlog.get_logger(__name__)
@@ -97,9 +96,7 @@ class RiskDesk:
         """Lift the halt of an account, of everything when None; return whose halt was lifted."""
         lifted = self.book.resume(account)
         for name in lifted:
-            whose = "everything" if name == EVERYTHING else name
-            told = f"{whose}: resumed by {by}; losses count anew"
-            self._record(event_of_switch(Rule.DAILY_LOSS, "resumed", told, self._now()))
+            self._record(event_of_resume(name, by, self._now()))
             log.warning("account_resumed", account=name, by=by)
         return lifted
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 from models.risk import Approved, Measure, Order, Reduced, Refused, Rule, Verdict
 from models.risk_event import Action, RiskEvent, Severity
 from services.risk.day_watch import EVERYTHING, DayNews
+from services.risk.kill_switch import Halt
 
 SESSIONS = "sessions"
 """The account of all plain sessions together."""
@@ -68,15 +69,29 @@ def event_of_stop_loss(account: str, order: Order, entry: Decimal, now: datetime
     )
 
 
-def event_of_switch(rule: Rule, action: Action, description: str, now: datetime) -> RiskEvent:
-    """Return what is to be recorded of everything being halted, or of what was resumed, by a person."""
-    severity = Severity.CRITICAL if action == "halted" else Severity.INFO
+def event_of_switch(halt: Halt | None, now: datetime) -> RiskEvent:
+    """Return what is to be recorded of everything being halted, or of its end."""
     return RiskEvent(
         event_id=str(uuid4()),
-        event_type=rule,
-        severity=severity,
-        description=description,
-        action_taken=action,
+        event_type=Rule.KILL_SWITCH,
+        severity=Severity.INFO if halt is None else Severity.CRITICAL,
+        description="trading is resumed" if halt is None else f"everything is halted: {halt.words}",
+        action_taken="resumed" if halt is None else "halted",
+        created_at=now,
+    )
+
+
+def event_of_resume(account: str, by: str, now: datetime) -> RiskEvent:
+    """Return what is to be recorded of a halt by daily loss that a person lifted."""
+    whose = "everything" if account == EVERYTHING else account
+    return RiskEvent(
+        event_id=str(uuid4()),
+        execution_id=_execution(account),
+        event_type=Rule.DAILY_LOSS,
+        severity=Severity.INFO,
+        description=f"{whose}: resumed by {by}; losses count anew",
+        data={"account": account},
+        action_taken="resumed",
         created_at=now,
     )
 
