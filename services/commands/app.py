@@ -24,6 +24,7 @@ from services.commands.oms import oms
 from services.commands.session import sessions
 from services.commands.signals import signals
 from services.commands.strategies import strategies
+from services.commands.trading import halt, resume
 from services.stop_signal import StopSignal
 
 IN_THE_WAY = {
@@ -92,6 +93,8 @@ def build(stop: StopSignal) -> typer.Typer:
     app.command("intake")(make_intake(stop))
     app.command()(migrate)
     app.command()(doctor)
+    app.command()(halt)
+    app.command()(resume)
     app.add_typer(sessions, name="session")
     app.add_typer(signals, name="signals")
     app.add_typer(executions, name="executions")
