@@ -1,8 +1,8 @@
 """What became of a session's signals since its state was saved."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -12,13 +12,15 @@ from models.execution import ExecutionReport
 from models.lease import UNLEASED
 from models.position import Position
 from models.signal import Signal
-from services.db_client import Cursor, Database
+from services.db_client import Database
 from services.signals.signal_table import FREE
 
 # What may not be in the position: what was decided since, what was on its way then, and what is now.
 SINCE = """
-    SELECT signal_id, action, body, report, created_at FROM signals
-    WHERE session_key = %(key)s AND symbol = %(symbol)s AND (
+    SELECT signal_id, action, body, report, created_at,
+        status IN ('pending', 'sending') AND fence < %(fence)s AS is_anothers
+    FROM signals
+    WHERE session_key = %(session_key)s AND symbol = %(symbol)s AND (
         %(moment)s::timestamptz IS NULL OR created_at > %(moment)s
         OR signal_id = ANY(%(asked_for)s) OR status IN ('pending', 'sending'))
     ORDER BY number
@@ -109,23 +111,26 @@ class RecordedSignals:
         """
         waiting = self._unwritten.since(past)  # first: one may be written now
         asked_for = [*past.open_signals, *(each.signal_id for each in waiting)]
+        asked = {
+            "session_key": past.session_key,
+            "symbol": past.symbol,
+            "moment": past.moment,
+            "asked_for": asked_for,
+            "fence": past.fence,
+        }
         with self._database.transaction() as cursor:
-            cursor.execute(FREE, {"session_key": past.session_key, "fence": past.fence})
-            was_freed = cursor.rowcount > 0
-            cursor.execute(
-                SINCE,
-                {
-                    "key": past.session_key,
-                    "symbol": past.symbol,
-                    "moment": past.moment,
-                    "asked_for": asked_for,
-                },
-            )
-            rows = list(_found(cursor, past))
-        if was_freed:
+            cursor.execute(SINCE, asked)
+            rows = cursor.fetchall()
+            are_freed = any(row[-1] for row in rows)
+            if are_freed:
+                cursor.execute(FREE, asked)
+                cursor.execute(SINCE, asked)
+                rows = cursor.fetchall()
+        if are_freed:
             self._freed()
-        written = {each.signal_id for each in rows}
-        return rows + [each for each in waiting if each.signal_id not in written]
+        found = [_past_signal(row, past) for row in rows]
+        written = {each.signal_id for each in found}
+        return found + [each for each in waiting if each.signal_id not in written]
 
 
 def carry_on(position: Position, signals: Iterable[PastSignal]) -> tuple[Position, set[str]]:
@@ -151,13 +156,13 @@ def carry_on(position: Position, signals: Iterable[PastSignal]) -> tuple[Positio
     return position, {each.signal_id for each in waiting}
 
 
-def _found(cursor: Cursor, past: Past) -> Iterator[PastSignal]:
-    for signal_id, action, body, report, created_at in cursor.fetchall():
-        was_before = past.moment is not None and created_at <= past.moment
-        yield PastSignal(
-            signal_id,
-            action,
-            float(body["quantity"]),
-            None if report is None else msgspec.convert(report, ExecutionReport),
-            counted=was_before and signal_id not in past.open_signals,
-        )
+def _past_signal(row: tuple[Any, ...], past: Past) -> PastSignal:
+    signal_id, action, body, report, created_at, _ = row
+    was_before = past.moment is not None and created_at <= past.moment
+    return PastSignal(
+        signal_id,
+        action,
+        float(body["quantity"]),
+        None if report is None else msgspec.convert(report, ExecutionReport),
+        counted=was_before and signal_id not in past.open_signals,
+    )

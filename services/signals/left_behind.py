@@ -9,8 +9,10 @@ from services.signals.signal_table import NOBODY, SignalTable
 # Seconds between looks, and how long a run that seems gone may still be connecting again.
 SEARCH_SECONDS = 5.0
 PATIENCE_SECONDS = 0.9 * SEARCH_SECONDS
-# A change of leases is looked into sooner, but no more often than this.
-SOONEST_SECONDS = 0.2
+# A change of leases is looked into sooner, but no more often than this; where a session was asked for it is
+# likely to come within the second number.
+SOONEST_SECONDS = 0.05
+EXPECTED_SECONDS = 1.0
 
 
 class LeftBehind:
@@ -22,7 +24,7 @@ class LeftBehind:
     def __init__(self, table: SignalTable, fence: Fence) -> None:
         self.table = table
         self._fence = fence
-        self._looked_at = -math.inf
+        self._looked_at = self._asked_at = -math.inf
         self._changes = fence.changes
         self._connections: int | None = None
         self._suspects: dict[int, float] = {}
@@ -31,6 +33,11 @@ class LeftBehind:
         """Whether it is time to look."""
         wait = SEARCH_SECONDS if self._fence.changes == self._changes else SOONEST_SECONDS
         return time.monotonic() >= self._looked_at + wait
+
+    def is_soon_due(self) -> bool:
+        """Whether it may be time to look within a moment."""
+        is_expected = time.monotonic() < self._asked_at + EXPECTED_SECONDS
+        return is_expected or self._fence.changes != self._changes
 
     def find(self) -> tuple[set[int], dict[str, int]]:
         """Return runs that are gone, and the sessions of theirs that this worker holds, with their numbers.
@@ -50,7 +57,9 @@ class LeftBehind:
         }
         sessions = set[str]().union(*(free[run] for run in gone))
         held = self._fence.confirmed(sessions)
-        self._fence.want(sessions - held.keys())
+        if missing := sessions - held.keys():
+            self._fence.want(missing)
+            self._asked_at = now
         return gone, held
 
     def look_again(self) -> None:

@@ -38,7 +38,8 @@ throttle = Throttle(LOG_SECONDS)
 class OutboxWriter:
     """Moves entries from `arrived` to `recorded` by way of the table.
 
-    `restore` makes an entry of a row that was found again.
+    `restore` makes an entry of a row that was found again. `reason` says why nothing is written at
+    the moment, None when all is well.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class OutboxWriter:
         recorded: Recorded,
         restore: Callable[[FoundRow], OutboxEntry],
     ) -> None:
+        self.reason: str | None = None
         self._left_behind = left_behind
         self._table = left_behind.table
         self._arrived = arrived
@@ -81,18 +83,23 @@ class OutboxWriter:
             try:
                 self._step()
             except (StorageUnavailable, ConfigError) as error:
-                throttle.log(log.error, "outbox_not_written", key="outbox", reason=str(error))
+                self.reason = str(error)
+                throttle.log(log.error, "outbox_not_written", key="outbox", reason=self.reason)
                 self._stop.wait(RETRY_SECONDS)
             except Exception:  # the loop of a thread: whatever is wrong now, later signals need it
+                self.reason = "the log says outbox_writer_failed"
                 log.exception("outbox_writer_failed")
                 self._stop.wait(RETRY_SECONDS)
+            else:
+                self.reason = None
         if self._batch or self._marks:
             log.error("outbox_left_unwritten", signals=len(self._batch), ends=len(self._marks))
 
     def _step(self) -> None:
         self._search()
         if not (self._batch or self._stop.is_set()):
-            self._arrived.wait(QUIET_SECONDS if self._recorded or self._marks else WARM_SECONDS)
+            is_busy = self._recorded or self._marks or self._left_behind.is_soon_due()
+            self._arrived.wait(QUIET_SECONDS if is_busy else WARM_SECONDS)
         self._batch.extend(self._arrived.take())
         is_quiet = not self._batch
         while self._batch:

@@ -65,7 +65,7 @@ ADOPT = """
 # What was decided under earlier leases belongs to nobody any more, whoever still delivers it.
 FREE = """
     UPDATE signals SET worker = 0, fence = %(fence)s
-    WHERE session_key = %(key)s AND status IN ('pending', 'sending') AND fence < %(fence)s
+    WHERE session_key = %(session_key)s AND status IN ('pending', 'sending') AND fence < %(fence)s
 """
 NOBODY = 0
 # A person has not said yet what became of one of their signals.
@@ -138,7 +138,7 @@ class SignalTable:
     def free(self, session_key: str, fence: int) -> None:
         """Take the unfinished rows of a session from whoever wrote them under a smaller number."""
         with self._statement() as cursor:
-            cursor.execute(FREE, {"key": session_key, "fence": fence})
+            cursor.execute(FREE, {"session_key": session_key, "fence": fence})
 
     def halted(self, session_keys: set[str]) -> set[str]:
         """Return which of these sessions have a signal of unknown outcome."""

@@ -88,6 +88,11 @@ class Life:
             self.worker.bar("AAPL", minute, close=100 + minute / 100, volume=volume)
         eventually(lambda: self.session()["bars"] >= len(minutes))
 
+    def missing(self) -> dict[str, str]:
+        """What /ready says is missing."""
+        told: dict[str, str] = self.worker.get("/ready").json().get("missing", {})
+        return told
+
     def held(self) -> float:
         quantity: float = self.session()["position"]["quantity"]
         return quantity
@@ -204,6 +209,7 @@ def test_while_postgres_is_away_nobody_waits_and_the_newest_state_is_written_whe
         own_postgres.kill()
         life.bars(3, 4, 5, 6)
         eventually(lambda: life.session()["bars"] == 7)
+        eventually(lambda: "states are not written" in life.missing().get("states", ""))
         own_postgres.restart()
         eventually(lambda: life.worker.get("/ready").status_code == 200, 30)
         life.restart(signal.SIGTERM)
@@ -222,7 +228,7 @@ def test_what_was_executed_after_the_last_save_is_read_from_the_table_of_signals
         life = Life(start_worker, gateway, tmp_path / "strategies", **settings)
         life.bought()
         life.restart(signal.SIGKILL)  # nothing was ever saved
-        assert life.held() == 2.0
+        eventually(lambda: life.held() == 2.0)
         assert life.session()["stateReason"] == "nothing was saved"
         life.restart(signal.SIGTERM)  # saved now
         life.bars(3, volume=7)
