@@ -15,6 +15,7 @@ from services.freezes.records import Records
 from services.freezes.suspects import Suspects
 from services.freezes.watch import FreezeWatch
 from services.mailbox import Mailbox
+from services.portfolio.portfolio import Surroundings, make_portfolio
 from services.reconciliation import Reconciler
 from services.risk.assembly import make_risk
 from services.routing import Router
@@ -90,6 +91,7 @@ class Worker:
             settings.reconcile_seconds,
         )
         self._leases.attend(lease_hooks(self._manager, self._states, self._desk, self._control))
+        self._portfolio = make_portfolio(settings, self._surroundings())
         self._registry.register(WorkerCollector(self._metric_sources()))
         self._http = TelemetryServer(
             settings.http_host, settings.health_port, settings.metrics_port, self._view()
@@ -110,11 +112,12 @@ class Worker:
             self._database_check.start()
         self._leases.start()
         self._risk.start()
-        self._desk.start(self._manager)
+        self._desk.start(self._portfolio.before(self._manager))
         self._session_registry.start(self._manager.sessions)
         self._supervisor.start()
         self._data.start()
         self._states.start(self._manager.records)
+        self._portfolio.start()
         self._control.start()
         log.info("worker_started", **self._settings.describe())
         if self._settings.database_url is None:
@@ -125,8 +128,9 @@ class Worker:
     def stop(self) -> int:
         """Stop in the one order that loses nothing, within SHUTDOWN_SECONDS in all; return the exit code.
 
-        Control first, so that nothing new starts. Then market data, so that no strategy decides any more.
-        Signals that are on their way are answered while strategies can still hear of it, and then the
+        Control first, so that nothing new starts, then portfolios, while prices still come: with
+        SHUTDOWN_CLOSE_POSITIONS they close what they hold. Then market data, so that no strategy decides any
+        more. Signals that are on their way are answered while strategies can still hear of it, and then the
         registry ends, in which the next start is to find these sessions running, or halted by such an answer.
         Then `on_stop`, whose signals go out too, and then their states are written, with the last answers in
         the positions; only now another worker may take the sessions over. Last the threads that everybody
@@ -135,6 +139,7 @@ class Worker:
         deadline = time.monotonic() + self._settings.shutdown_seconds
         log.info("worker_stopping", sessions=sum(self._manager.count_states().values()))
         self._control.stop(_left(_halfway(deadline)))
+        closed = self._portfolio.wind_down(_left(_halfway(deadline)))
         self._router.close()
         self._desk.drain(_halfway(deadline))
         self._mailbox.flush(_left(_halfway(deadline)))
@@ -144,6 +149,7 @@ class Worker:
         unsent = self._desk.stop(_halfway(deadline))
         self._mailbox.flush(_left(_halfway(deadline)))
         unsaved = self._states.stop(_left(_halfway(deadline)))
+        self._portfolio.stop(_left(_halfway(deadline)))
         self._leases.stop(_left(deadline))
         self._data.stop(_left(deadline))
         self._supervisor.stop(_left(deadline))
@@ -155,7 +161,13 @@ class Worker:
             self._database.close()
         self._http.stop(_left(deadline))
         self._freezes.stop()
-        log.info("worker_stopped", every_on_stop_returned=told, signals_left=unsent, states_left=unsaved)
+        log.info(
+            "worker_stopped",
+            every_on_stop_returned=told,
+            executions_closed=closed,
+            signals_left=unsent,
+            states_left=unsaved,
+        )
         return 0
 
     def _view(self) -> WorkerView:
@@ -174,6 +186,7 @@ class Worker:
                 leases=self._leases,
                 switch=self._risk.switch,
                 database_check=self._database_check,
+                portfolio=self._portfolio,
             )
         )
 
@@ -191,6 +204,17 @@ class Worker:
             withdraw=self._desk.withdraw,
             vet=self._risk.guard.vet,
             refuse=self._desk.refuse,
+        )
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            router=self._router,
+            mailbox=self._mailbox,
+            gate=self._risk.desk,
+            registry=self._registry,
+            submit=self._desk.submit,
+            resume_lane=self._desk.resume,
+            refuse=self._dead_letters.add,
         )
 
     def _count_error(self, strategy: str) -> None:
