@@ -117,6 +117,7 @@ class WorkerView:
         conditions.add("sessions", lambda: shown.reconciler.reason)
         conditions.add("trading", lambda: shown.switch.reason)
         conditions.add("gateway", lambda: shown.desk.circuit_reason)
+        conditions.add("outbox", lambda: self._unwritten("signals", shown.desk.outbox_reason))
         conditions.add("states", lambda: self._unwritten("states", shown.states.reason))
         if check is not None:
             conditions.add("database", lambda: check.reason)

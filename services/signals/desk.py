@@ -1,7 +1,7 @@
 """The counter between sessions and their signals' way out: takes signals in, gives reports back."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -87,13 +87,14 @@ class SignalDesk:
         return self._courier.circuit_reason
 
     @property
+    def outbox_reason(self) -> str | None:
+        """Say why signals are not written down at the moment; None when all is well."""
+        return self._outbox.reason
+
+    @property
     def pending(self) -> int:
         """How many signals have not ended."""
         return self._outbox.pending
-
-    def counts(self) -> Mapping[SignalStatus, int]:
-        """Return how many signals have which status."""
-        return self._outbox.counts()
 
     def resume(self, session_key: str) -> None:
         """Take signals of a session again whose last one had an unknown outcome."""

@@ -83,6 +83,10 @@ class Outbox(Protocol):
         """Note the end of a signal; called once for each entry taken."""
 
     @property
+    def reason(self) -> str | None:
+        """Say why nothing is written down at the moment; None when all is well."""
+
+    @property
     def pending(self) -> int:
         """How many signals have not ended."""
 
@@ -99,6 +103,8 @@ class MemoryOutbox:
     `put` takes no lock and adds to its queue in one step, so that a handler that is interrupted in the
     middle of it leaves nothing half done.
     """
+
+    reason: str | None = None
 
     def __init__(
         self,

@@ -92,6 +92,11 @@ class PostgresOutbox:
         self._memory.finish(entry, outcome)
 
     @property
+    def reason(self) -> str | None:
+        """Say why nothing is written at the moment; None when all is well."""
+        return self._writer.reason
+
+    @property
     def pending(self) -> int:
         """How many signals have not ended."""
         return self._memory.pending

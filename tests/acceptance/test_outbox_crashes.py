@@ -244,6 +244,8 @@ def test_a_database_that_goes_and_comes_back_costs_no_signal(
     assert len(gateway.posts) == 10  # and nothing is sent without its row
     assert worker.get("/health").status_code == 200
     if kind == "kill":
+        eventually(lambda: "signals are not written" in worker.get("/ready").text)
+    if kind == "kill":
         own_postgres.restart()
     else:
         own_postgres.resume()
