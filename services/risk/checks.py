@@ -5,6 +5,7 @@ its price, and a position that cannot be closed is the greater danger. An order 
 round is cut down to the part that closes it where the rest may not be.
 """
 
+import math
 from decimal import ROUND_DOWN, Decimal
 
 from msgspec import Struct
@@ -99,10 +100,11 @@ def _growth(order: Order, seen: Snapshot, limits: Limits, closing: Decimal, mark
 def tradable(order: Order, quantity: Decimal) -> Decimal:
     """Round down to what can be ordered, and written as a float: whole shares, 1e-8 of a coin."""
     digits = COIN_DIGITS if order.asset_type == "crypto" else 0
-    rounded = quantity.scaleb(digits).to_integral_value(ROUND_DOWN)
-    if (written := decimal_of(float(rounded.scaleb(-digits)))) > quantity:
-        return written - Decimal(1).scaleb(-digits)
-    return written
+    rounded = quantity.scaleb(digits).to_integral_value(ROUND_DOWN).scaleb(-digits)
+    written = float(rounded)
+    if Decimal(repr(written)) > rounded:  # more digits than a float holds
+        return Decimal(repr(math.nextafter(written, 0.0)))
+    return min(rounded, Decimal(repr(written)))
 
 
 def _fitting(order: Order, line: Line, room: Decimal, price: Decimal, mark: Decimal) -> Decimal:
