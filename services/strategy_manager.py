@@ -84,10 +84,10 @@ class StrategyManager:
         """Do what a control event asks; return what came of it, in one word fit for a metric."""
         if event.action == "subscribe":
             return self.start_session(event.symbol, event.strategy_id, event.session_id, event.type)
-        if event.session_id is not None:
-            stopped = self.stop_session(event.session_id)
-        else:
-            stopped = self.stop_sessions(event.symbol, event.strategy_id)
+        key = event.session_id
+        stopped = (
+            self.stop_sessions(event.symbol, event.strategy_id) if key is None else self.stop_session(key)
+        )
         return "stopped" if stopped else "nothing_to_stop"
 
     def start_session(
@@ -132,7 +132,7 @@ class StrategyManager:
             self._sessions[key] = WaitingSession(record)
         if record.state is SessionState.HALTED:
             self.halts.add(key, record.reason or OUTCOME_UNKNOWN)
-        self._host.changed(key)
+        self._note(record.identity, record.state)
 
     def stand_by(self, key: str, reason: str) -> None:
         """Leave a session to the worker that took it over: what it decides from now on goes nowhere."""
@@ -218,7 +218,7 @@ class StrategyManager:
             outcome = self._build(waiting, known=known)
             if (reason := self.halts.reason(identity.key)) is not None:  # meanwhile
                 self.halt_session(identity.key, reason)
-        self._host.changed(identity.key)
+        self._note(identity, waiting.state)
         return outcome
 
     def _build(self, waiting: WaitingSession, *, known: bool) -> str:
@@ -251,9 +251,13 @@ class StrategyManager:
                     session.state = SessionState.STOPPING
                 self._host.post(session, Lifecycle("stop", datetime.now(UTC)))
                 self._states.leave(session)
-            if session.state is not SessionState.STANDBY:
-                self._host.changed(session.identity.key)
+            self._note(session.identity, session.state)
         return len(stopping)
+
+    def _note(self, identity: SessionIdentity, state: SessionState) -> None:
+        """Have a change written down, unless another worker has the session: then that is its to do."""
+        if state is not SessionState.STANDBY:
+            self._host.changed(identity.key)
 
 
 def _log_start(session: Session) -> None:
