@@ -84,10 +84,8 @@ class StrategyManager:
         """Do what a control event asks; return what came of it, in one word fit for a metric."""
         if event.action == "subscribe":
             return self.start_session(event.symbol, event.strategy_id, event.session_id, event.type)
-        key = event.session_id
-        stopped = (
-            self.stop_sessions(event.symbol, event.strategy_id) if key is None else self.stop_session(key)
-        )
+        key, symbol, strategy = event.session_id, event.symbol, event.strategy_id
+        stopped = self.stop_sessions(symbol, strategy) if key is None else self.stop_session(key)
         return "stopped" if stopped else "nothing_to_stop"
 
     def start_session(
