@@ -165,8 +165,8 @@ class DataConsumer:
                 unrouted += 1
                 continue
             try:
-                read = reader.bar if route.carries_bars else reader.trade
-                event = read(route.feed, payload)
+                feed = route.feed
+                event = reader.bar(feed, payload) if route.carries_bars else reader.trade(feed, payload)
             except DecodeError as error:
                 reader.refuse(channel.decode(), payload, error)
                 continue
@@ -189,10 +189,10 @@ class DataConsumer:
         """Tell every session that was not told yet; survives interruptions, and the loss of the thread."""
         route, event, waiting = delivery
         deliver: Deliver = deliver_bar if route.carries_bars else deliver_trade
-        if route.feed.timed_events:
-            route.feed.timed_events -= 1
-            waiting = TimedCalls(waiting, self._turn)
         feed = route.feed
+        if feed.timed_events:
+            feed.timed_events -= 1
+            waiting = TimedCalls(waiting, self._turn)
         feed.heard_at = started = monotonic()
         if self.mark is not None and feed.last_price is not None:
             self.mark(feed.symbol, feed.last_price, started)
@@ -206,7 +206,7 @@ class DataConsumer:
         self._delivery = None
         self.heartbeat.beat()
         if seconds > self.long_event_seconds:
-            route.feed.timed_events = TIMED_EVENTS
+            feed.timed_events = TIMED_EVENTS
         counters, told = self.counters, len(route.sessions)
         counters.handler_seconds.observe(seconds / told, told)
         if route.carries_bars:
