@@ -1,12 +1,13 @@
 """The loop of the intake: take a batch, store it, write down what was refused, and only then commit.
 
-While one batch is being stored, the next is read: PostgreSQL and Python work at the same time. A batch that
-cannot be stored holds up everything behind it, for as long as MAX_RETRIES allows; then the consumer ends and
-says so. Nothing is ever skipped.
+While one batch is being stored, the next is read and checked: PostgreSQL and Python work at the same time. A
+batch that cannot be stored holds up everything behind it, for as long as MAX_RETRIES allows; then the consumer
+ends and says so. Nothing is ever skipped.
 """
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
@@ -18,7 +19,7 @@ from models.errors import StorageConflict, StorageUnavailable
 from services.intake.batch import Batch, portions
 from services.intake.counters import IntakeCounters
 from services.intake.discovered import DiscoveredReader
-from services.intake.messages import Message, MessagePublisher, MessageSource
+from services.intake.messages import Message, MessagePublisher, MessageSource, Place
 from services.intake.pace import Ending, Pace, Vigil
 from services.intake.refusals import STRATEGY_DEAD_LETTERS, Refusals
 from services.intake.repository import BulkResult, StrategyRepository
@@ -63,7 +64,7 @@ class IntakeConsumer:
         self._pace = pace
         self._stop = stop
         self._time_database = time_database
-        self._ahead: list[Message] = []
+        self._waiting: deque[Batch] = deque()  # read and checked, not begun
         self._lag_at = 0.0
 
     @property
@@ -89,23 +90,24 @@ class IntakeConsumer:
         vigil = Vigil(self._pace)
         while not self._stop.is_set():
             self.heartbeat.beat()
-            messages, self._ahead = self._ahead, []
-            if not messages:
-                messages = self._source.poll(self._pace.batch_size, POLL_SECONDS, vigil.gather_seconds())
-            for portion in portions(messages):
+            if not self._waiting:
+                self._check(self._source.poll(self._pace.batch_size, POLL_SECONDS, vigil.gather_seconds()))
+            if self._waiting:
                 vigil.heard()
-                if not self._finish(portion, writer):
+                if not self._finish(self._waiting.popleft(), writer):
                     return Ending.STOPPED if self._stop.is_set() else Ending.FAILED
             self._look_around()
-            if not self._ahead and (ending := vigil.ending(self._source.reason)) is not None:
+            if not self._waiting and (ending := vigil.ending(self._source.reason)) is not None:
                 return ending
         return Ending.STOPPED
 
-    def _finish(self, messages: list[Message], writer: ThreadPoolExecutor) -> bool:
-        """Bring messages to their end, trying again as often as is allowed; false when they have none."""
-        batch = Batch(messages, self._reader)
+    def _check(self, messages: list[Message]) -> None:
+        self._waiting.extend(Batch(portion, self._reader) for portion in portions(messages))
+
+    def _finish(self, batch: Batch, writer: ThreadPoolExecutor) -> bool:
+        """Bring a batch to its end, trying again as often as is allowed; false when it has none."""
         storing: Future[BulkResult] | None = writer.submit(self._store, batch)
-        self._read_ahead(messages)
+        self._read_ahead(batch)
         with structlog.contextvars.bound_contextvars(batch=uuid4().hex[:12]):
             for attempt in range(self._pace.max_retries + 1):
                 self.heartbeat.beat()
@@ -126,10 +128,10 @@ class IntakeConsumer:
             log.error("intake_batch_given_back", messages=len(batch.messages), reason=self.trouble)
         return False
 
-    def _read_ahead(self, messages: list[Message]) -> None:
-        """Read the next messages where this batch is full, so that more are likely to wait."""
-        if len(messages) >= self._pace.batch_size and not self._ahead:
-            self._ahead = self._source.poll(self._pace.batch_size, 0.0, AHEAD_SECONDS)
+    def _read_ahead(self, batch: Batch) -> None:
+        """Read and check the next messages where this batch is full, so that more are likely to wait."""
+        if len(batch.messages) >= self._pace.batch_size and not self._waiting:
+            self._check(self._source.poll(self._pace.batch_size, 0.0, AHEAD_SECONDS))
 
     def _store(self, batch: Batch) -> BulkResult:
         started = time.monotonic()
@@ -154,9 +156,13 @@ class IntakeConsumer:
         """Wait before another attempt; what went to another consumer meanwhile is left out of it."""
         self.counters.retries += 1
         pause = min(LONGEST_PAUSE, 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
-        in_hand = batch.messages + self._ahead
+        in_hand = [message for each in (batch, *self._waiting) for message in each.messages]
         still = {each.place for each in self._source.hold(in_hand, pause)}
-        self._ahead = [each for each in self._ahead if each.place in still]
+        batch, *waiting = (self._ours(each, still) for each in (batch, *self._waiting))
+        self._waiting = deque(each for each in waiting if each.messages)
+        return batch
+
+    def _ours(self, batch: Batch, still: set[Place]) -> Batch:
         mine = [each for each in batch.messages if each.place in still]
         return batch if len(mine) == len(batch.messages) else Batch(mine, self._reader)
 

@@ -125,9 +125,11 @@ def metadata_problem(
     """Say what is wrong with the times, if anything."""
     if start is not None and end is not None and start > end:
         return "discovery_start_time is after discovery_end_time"
-    for name, time in (("discovery_start_time", start), ("the time of the evaluation", evaluated_at)):
-        if time is not None and not EARLIEST <= time <= now + AHEAD:
-            return f"{name} is {time.isoformat()}, which is in the future or before 1900"
+    latest = now + AHEAD
+    if not EARLIEST <= evaluated_at <= latest:
+        return f"the time of the evaluation is {evaluated_at.isoformat()}, in the future or before 1900"
+    if start is not None and not EARLIEST <= start <= latest:
+        return f"discovery_start_time is {start.isoformat()}, in the future or before 1900"
     return None
 
 

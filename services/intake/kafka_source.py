@@ -77,6 +77,7 @@ class KafkaSource:
         while not self._stop.is_set():
             left = deadline - time.monotonic()
             self._early += self._taken(self._consumer.poll(max(0.0, min(left, HOLD_SECONDS))))
+            self._ask_after_trouble()
             if left <= 0:
                 break
         self._holding = False

@@ -172,9 +172,11 @@ def test_a_stop_finishes_the_batch_in_hand(redis_url: str, client: Any, database
     endings: list[Ending] = []
     thread = Thread(target=lambda: endings.append(consumer.run()))
     thread.start()
-    eventually(lambda: client.exists(TOPIC) and client.xpending(TOPIC, GROUP)["pending"] == 1)
-    stop.set()
-    thread.join(20)
+    try:
+        eventually(lambda: [each["pending"] for each in client.xinfo_groups(TOPIC)] == [1])
+    finally:
+        stop.set()
+        thread.join(20)
     assert endings == [Ending.STOPPED]
     assert consumer.counters.outcomes["inserted"] == 1
     assert client.xpending(TOPIC, GROUP)["pending"] == 0

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.discovered import strategy_hash
 from models.errors import DecodeError
@@ -55,6 +57,28 @@ def test_the_hash_is_that_of_the_canonical_json() -> None:
     assert READER.read(message(payload(parameters={"n": 1.0})), NOW).strategy_hash == (
         READER.read(message(payload(parameters={"n": 1})), NOW).strategy_hash
     )
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), JSON_VALUES, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_everybody_with_an_encoder_of_json_finds_the_same_hash(parameters: dict[str, Any]) -> None:
+    def whole(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: whole(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [whole(each) for each in value]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    named = {"symbol": "S", "strategy_type": "T", "parameters": whole(parameters)}
+    canonical = json.dumps(named, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert strategy_hash("S", "T", parameters) == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def test_a_hash_that_is_given_names_the_strategy() -> None:
