@@ -25,6 +25,10 @@ class Halts:
         self._lifted.add(key)
         self._reasons.pop(key, None)
 
+    def forget(self, key: str) -> None:
+        """Leave it to another worker to know of a session, which it has now."""
+        self._reasons.pop(key, None)
+
     def reason(self, key: str) -> str | None:
         """Return why a session must not run, or None."""
         if (reason := self._reasons.get(key)) is not None:

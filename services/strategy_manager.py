@@ -140,6 +140,7 @@ class StrategyManager:
                 return
             standby = SessionRecord(identity=held.identity, state=SessionState.STANDBY, reason=reason)
             self._sessions[key] = WaitingSession(standby)
+        self.halts.forget(key)
         if isinstance(held, Session):
             if held.state not in ENDED:
                 held.state, held.reason = SessionState.STANDBY, reason

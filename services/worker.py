@@ -138,6 +138,7 @@ class Worker:
         """
         deadline = time.monotonic() + self._settings.shutdown_seconds
         log.info("worker_stopping", sessions=sum(self._manager.count_states().values()))
+        self._leases.retire()
         self._control.stop(_left(_halfway(deadline)))
         closed = self._portfolio.wind_down(_left(_halfway(deadline)))
         self._router.close()

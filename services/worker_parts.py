@@ -57,10 +57,14 @@ def lease_hooks(
         standby = SessionState.STANDBY
         return [key for key, record in manager.records().items() if record.state is standby]
 
+    def lost(key: str, owner: str) -> None:
+        manager.stand_by(key, runs_on(owner))
+        desk.resume(key)  # its signals are refused as lost; those of a later time here are not to be
+
     return LeaseHooks(
         standing_by=standing_by,
         needed=lambda: {*manager.records(), *states.keys(), *desk.session_keys()},
-        lost=lambda key, owner: manager.stand_by(key, runs_on(owner)),
+        lost=lost,
         won=control.compare_soon,
         confirmed=desk.leases_confirmed,
     )

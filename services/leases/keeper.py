@@ -74,6 +74,7 @@ class LeaseKeeper:
         self._idle: dict[str, float] = {}
         self._used: set[str] = set()
         self._swept = False
+        self._is_retiring = False
         self._lock = Lock()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="lease-keeper", daemon=True)
@@ -85,6 +86,10 @@ class LeaseKeeper:
     def start(self) -> None:
         """Begin to renew and to take over."""
         self._thread.start()
+
+    def retire(self) -> None:
+        """Keep what is held until `stop`, and take nothing over any more."""
+        self._is_retiring = True
 
     def stop(self, timeout: float) -> None:
         """Renew nothing any more, and leave everything to others at once, if Redis answers."""
@@ -116,14 +121,20 @@ class LeaseKeeper:
             return self._take(asked)
 
     def beat(self) -> None:
-        """Renew, take over, give back: one turn of the thread. Raises StorageUnavailable."""
+        """Renew, take over, give back: one turn of the thread. Raises StorageUnavailable.
+
+        After a time without Redis nothing is taken over at first: the others may have been cut off, too, and
+        are to say that they live.
+        """
+        was_cut_off = self.reason is not None
         self._renew()
         self.reason = None
         if not self._swept:
             self._table.sweep()
             self._swept = True
-        self._take_over()
-        self._give_back()
+        if not self._is_retiring:
+            self._take_over(set() if was_cut_off else set(self._hooks.standing_by()))
+            self._give_back()
         self._hooks.confirmed()
 
     def _run(self) -> None:
@@ -156,14 +167,14 @@ class LeaseKeeper:
                     log.error("lease_lost", session=grant.key, owner=grant.owner)
                     self._hooks.lost(grant.key, grant.owner)
 
-    def _take_over(self) -> None:
+    def _take_over(self, standing_by: set[str]) -> None:
         """Claim what stands by.
 
         What nobody holds is taken at the second look: its owner may only not have noticed yet that Redis
         forgot it.
         """
         wanted = self.holdings.wanted.copy()
-        standing_by = set(self._hooks.standing_by()) - wanted
+        standing_by -= wanted
         asked = [(key, True) for key in wanted if key not in self.holdings]
         asked += [(key, key in self._absent) for key in standing_by if key not in self.holdings]
         with self._lock:

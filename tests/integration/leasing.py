@@ -45,6 +45,7 @@ class Leasing:
             confirmed=lambda: self.told.append("confirmed"),
         )
         self.keeper.attend(self.hooks)
+        self.keeper.reason = None  # it has spoken to Redis before
 
     def claim(self, *keys: str) -> dict[str, str]:
         """Take sessions that this worker will need."""

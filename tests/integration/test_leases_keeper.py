@@ -84,6 +84,33 @@ def test_after_a_loss_of_data_the_owner_keeps_what_it_held(redis_url: str) -> No
         assert one.holdings.standing("s1", number) is Standing.HELD
 
 
+def test_after_redis_was_away_an_owner_that_was_cut_off_as_well_keeps_what_it_held(
+    own_valkey: EmbeddedValkey,
+) -> None:
+    with leasing(own_valkey.url, ELSEWHERE, ELSEWHERE) as (one, two):
+        one.claim("s1")
+        two.standing_by = {"s1"}
+        two.beat()
+        expire(own_valkey.url, one)  # as after a pause of the server that was longer than a lease
+        two.keeper.reason = "Redis does not answer"
+        assert two.beat() == one.beat() == ["confirmed"]
+        assert two.beat() == ["confirmed"]
+        assert (one.holds(), two.holds()) == ({"s1"}, set())
+
+
+def test_a_worker_that_stops_takes_nothing_over_and_gives_nothing_back(redis_url: str) -> None:
+    one = Leasing(redis_url, seconds=1.0)
+    one.claim("s1")
+    one.beat()
+    one.keeper.retire()
+    one.standing_by, one.needed = {"s2"}, set()
+    with redis.Redis.from_url(redis_url) as client:
+        for _ in range(3):
+            threading.Event().wait(0.2)
+            one.beat()
+        assert client.hkeys(LEASES) == [b"s1"]
+
+
 def test_what_nobody_holds_is_taken_at_the_second_look(redis_url: str) -> None:
     with leasing(redis_url, ELSEWHERE) as [one]:
         one.standing_by = {"s1"}
