@@ -12,6 +12,7 @@ from services.risk.account import Account, Books, Lot
 from services.risk.book import RiskBook
 from services.risk.checks import Snapshot
 from services.risk.day_watch import DayWatch
+from services.risk.days import Day
 from services.risk.lines import Line
 
 MONDAY = datetime(2026, 1, 26, 15, tzinfo=UTC)
@@ -70,18 +71,21 @@ class Now:
         return self.moment
 
 
-def make_book(
-    account: Account | None = None,
+def make_book(  # noqa: PLR0913 — a test names what it is about, and nothing else
     held: dict[Lot, Decimal] | None = None,
     prices: dict[str, str] | None = None,
+    *,
+    account: Account | None = None,
     now: Now | None = None,
+    most_per_second: int = 1_000_000,
+    days: dict[str, Day] | None = None,
     **changes: Any,
 ) -> RiskBook:
     """A book with one account, `main`, of 100,000 in cash, whose day has begun; AAPL is at 100."""
     now = now or Now()
     known = limits(**changes)
-    book = RiskBook(DayWatch(known, time()), 1_000_000, now.clock, now.now)
-    book.remember({})
+    book = RiskBook(DayWatch(known, time()), most_per_second, now.clock, now.now)
+    book.remember(days or {})
     for symbol, price in (prices or {"AAPL": "100"}).items():
         book.marks.tell(symbol, float(price), now.seconds)
     books = Books(cash=Decimal(100_000), held=held or {})

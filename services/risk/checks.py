@@ -112,9 +112,9 @@ def _fitting(order: Order, line: Line, room: Decimal, price: Decimal, mark: Deci
     held, flight = (line.held, line.buys) if order.side == "BUY" else (-line.held, line.sells)
     if held >= 0:
         quantity = (room - held * mark - flight.value) / price
-    else:
-        highest = max(price, flight.highest)
-        quantity = room / highest - held - flight.quantity
+    else:  # `reach` is the smaller of two: it is enough to keep either within the room
+        beyond = room / max(price, flight.highest) - held - flight.quantity
+        quantity = max(beyond, (room - flight.value) / price)
     return tradable(order, min(quantity, order.quantity)) if quantity > 0 else ZERO
 
 

@@ -70,13 +70,15 @@ class Line(Struct, frozen=True):
         """Return the value of the position on this side once all that is in flight there is filled.
 
         One more order may be supposed to be in flight there. Zero where the position would still be on the
-        other side. What is held counts at `mark`, what is in flight at its own price.
+        other side. What is held counts at `mark`, what is in flight at its own price; of what first has to
+        close the other side nobody knows which of the orders do, so the rest counts at the highest price.
         """
         held, flight = (self.held, self.buys) if side == "BUY" else (-self.held, self.sells)
+        value = flight.value + quantity * price
         if held >= 0:
-            return held * mark + flight.value + quantity * price
+            return held * mark + value
         excess = held + flight.quantity + quantity
-        return excess * max(price, flight.highest) if excess > 0 else ZERO
+        return min(value, excess * max(price, flight.highest)) if excess > 0 else ZERO
 
     def worst(self, mark: Decimal) -> Decimal:
         """Return the most that the position can be worth, on either side."""
