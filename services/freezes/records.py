@@ -75,10 +75,13 @@ class Records:
 
     def left_behind(self) -> list[Left]:
         """Return what ended runs left, oldest first; files of theirs that tell nothing are removed."""
-        left = []
-        with suppress(OSError):
-            folder = private_folder(self._run_path)
-            for path in folder.glob(f"*{SUFFIX}"):
+        left: list[Left] = []
+        try:
+            paths = list(private_folder(self._run_path).glob(f"*{SUFFIX}"))
+        except OSError:
+            return left  # `begin` says so
+        for path in paths:
+            with suppress(OSError):  # another run was quicker to clear it away
                 text = _read_unlocked(path)
                 if text == "":
                     path.unlink(missing_ok=True)
