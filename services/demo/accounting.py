@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from services.demo.books import GatewayBook
 from services.demo.ledger_view import LedgerView, locate
 from services.demo.lineup import Entry
-from services.demo.outcome import GatewayBook, Outcome, SessionOutcome, add_up, check_books
+from services.demo.outcome import Outcome, SessionOutcome, add_up, check_books
 from services.demo.playing import CASH
+from services.demo.portfolio_outcome import check_portfolio, read_portfolio
 from services.demo.results import measure
 from services.demo.sample_data import SampleData
 from services.demo.stage import Stage
 
 
-def compare(stage: Stage, lineup: Sequence[Entry], prices: SampleData) -> Outcome:
-    """Read worker, receipts and trades, and say what each session earned and whether the three agree.
+def compare(stage: Stage, lineup: Sequence[Entry], prices: SampleData, execution_id: str) -> Outcome:
+    """Read worker, receipts and trades, and say what was earned and whether the three agree.
 
     Raises StorageConflict when the trades contradict each other or the bars.
     """
@@ -36,9 +38,16 @@ def compare(stage: Stage, lineup: Sequence[Entry], prices: SampleData) -> Outcom
         )
     delivered = stage.view.vitals().delivered
     outcomes = tuple(sessions)
+    portfolio = read_portfolio(stage.database, execution_id)
     return Outcome(
         sessions=outcomes,
-        checks=check_books(outcomes, prices.bars_by_symbol, delivered),
+        portfolio=portfolio,
+        checks=(
+            *check_books(outcomes, prices.bars_by_symbol, delivered),
+            check_portfolio(
+                portfolio, receipts.get(execution_id, GatewayBook()), len(trades.get(execution_id, ()))
+            ),
+        ),
         totals=add_up(outcomes),
         bars={
             "published": len(prices.bars),

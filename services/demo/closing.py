@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from services.demo.outcome import Outcome, SessionOutcome, Totals
+from services.demo.portfolio import ALLOCATION, CAPITAL
+from services.demo.portfolio_outcome import PortfolioOutcome
 from services.demo.screen import Screen
 
 # Where a terminal is narrow the headings give way, never the numbers.
@@ -23,6 +25,7 @@ def show_outcome(screen: Screen, outcome: Outcome) -> None:
     console = screen.console
     console.print()
     console.print(_table(outcome, HEADINGS if console.width >= WIDE else SHORT_HEADINGS))
+    console.print(_portfolio_line(outcome.portfolio), soft_wrap=True)
     for check in outcome.checks:
         mark = Text(screen.good, "bold green") if check.holds else Text(screen.bad, "bold red")
         console.print(mark, Text(check.text), soft_wrap=True)
@@ -99,6 +102,17 @@ def _footers(total: Totals, sessions: Iterable[SessionOutcome]) -> tuple[str | T
         _amount(float(sum(session.performance.account.realised for session in each))),
         _amount(float(sum(session.performance.unrealised for session in each))),
         "",
+    )
+
+
+def _portfolio_line(portfolio: PortfolioOutcome) -> Text:
+    return Text.assemble(
+        (f"Portfolio of {', '.join(ALLOCATION)}: ", "bold"),
+        f"{CAPITAL:,} ",
+        _amount(float(portfolio.profit)),
+        f", {portfolio.filled:,} orders filled, {portfolio.rebalancings:,} rebalancings, "
+        f""
+        f"{portfolio.reduced:,} made smaller by the risk desk, {portfolio.status}",
     )
 
 

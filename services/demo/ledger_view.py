@@ -8,7 +8,7 @@ from models.errors import StorageConflict
 from models.market_data import Bar
 from models.signal import Action, derive_signal_id
 from services.db_client import Database
-from services.demo.outcome import GatewayBook
+from services.demo.books import GatewayBook
 from services.demo.results import Fill
 
 SIGNALS_PER_BAR = 4  # that one session may send, with room to spare
@@ -41,9 +41,12 @@ class LedgerView:
             return {session: GatewayBook(count, rejected) for session, count, rejected in cursor.fetchall()}
 
     def count_trades(self) -> int:
-        """Return how many trades are booked."""
+        """Return how many trades of sessions are booked."""
         with self._database.transaction() as cursor:
-            cursor.execute("SELECT count(*) FROM trades")
+            cursor.execute(
+                "SELECT count(*) FROM trades"
+                " WHERE session_id NOT IN (SELECT execution_id::text FROM strategy_executions)"
+            )
             (count,) = cursor.fetchone() or (0,)
             return int(count)
 

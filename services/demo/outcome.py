@@ -9,26 +9,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from services.demo.books import Check, GatewayBook, WorkerBook
+from services.demo.portfolio_outcome import PortfolioOutcome
 from services.demo.results import Fill, Performance
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerBook:
-    """What the worker says of a session: bars it was told of, signals it sent, answers it got, units held."""
-
-    bars: int
-    signals: int
-    executed: int
-    rejected: int
-    position: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayBook:
-    """What the gateway says of a session: signals it was handed, and how many of them it turned down."""
-
-    receipts: int = 0
-    rejections: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +52,6 @@ class SessionOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """Two or more numbers that must be equal, in words, and whether they are."""
-
-    text: str
-    holds: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over all sessions."""
 
@@ -92,6 +67,7 @@ class Outcome:
     """Everything that a demo found out. `bars` counts the rows of prices by what became of them."""
 
     sessions: tuple[SessionOutcome, ...]
+    portfolio: PortfolioOutcome
     checks: tuple[Check, ...]
     totals: Totals
     bars: Mapping[str, int]
@@ -113,6 +89,7 @@ class Outcome:
             "rejections": self.totals.rejections,
             "profit": round(float(self.totals.profit), 2),
             "sessions": [session.describe() for session in self.sessions],
+            "portfolio": self.portfolio.describe(),
         }
 
 

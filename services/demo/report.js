@@ -119,6 +119,25 @@ function showEquity() {
   }
 }
 
+// --- the portfolio ---------------------------------------------------------------------------------------------
+
+function showPortfolio() {
+  const { capital, allocation, curve, filled, rebalancings, reduced_by_risk, profit, status } = data.portfolio;
+  const shares = Object.entries(allocation).map(([symbol, share]) => `${symbol} ${percent(share)}`).join(", ");
+  byId("portfolio-note").textContent =
+    `${shares} of ${whole(capital)}, approved over a stream: ${whole(filled)} orders filled, ` +
+    `${whole(rebalancings)} rebalancings, ${whole(reduced_by_risk)} of them made smaller by the risk desk, ` +
+    `${signed(profit)} when it had ${status}. What it was worth, once a second while the years went by:`;
+  const line = {
+    y: curve, mode: "lines", line: { color: BOUGHT, width: 2 }, name: "worth", hovertemplate: "%{y:,.0f}<extra></extra>",
+  };
+  const axes = {
+    xaxis: { visible: false, fixedrange: true },
+    yaxis: { gridcolor: GRID, tickformat: ",.0f", fixedrange: true, zeroline: false },
+  };
+  Plotly.newPlot("portfolio", [line], layout(220, axes), plotOptions);
+}
+
 // --- candles ---------------------------------------------------------------------------------------------------
 
 const SPANS = [["6 M", 126], ["1 Y", 252], ["3 Y", 756], ["All", Infinity]];
@@ -275,6 +294,7 @@ function showTable() {
 
 showSummary();
 showLegend();
+showPortfolio();
 makeEquityCards();
 showEquity();
 fillChoices();

@@ -11,7 +11,9 @@ from typing import Any
 
 from models.market_data import Bar
 from services.demo.failure import DemoFailed
-from services.demo.outcome import Check, SessionOutcome, add_up
+from services.demo.outcome import Outcome, SessionOutcome
+from services.demo.portfolio import ALLOCATION, CAPITAL, NAME
+from services.demo.portfolio_outcome import PortfolioOutcome
 from services.demo.results import Fill
 
 FOLDER = Path(__file__).parent
@@ -21,8 +23,7 @@ DAY = "%Y-%m-%d"
 def write_report(  # noqa: PLR0913 - what the page shows
     path: Path,
     bars: Sequence[Bar],
-    sessions: Sequence[SessionOutcome],
-    checks: Sequence[Check],
+    outcome: Outcome,
     *,
     cash: Decimal,
     seconds: float,
@@ -32,7 +33,7 @@ def write_report(  # noqa: PLR0913 - what the page shows
 
     Raises DemoFailed when plotly is not installed or the file cannot be written.
     """
-    total = add_up(sessions)
+    total = outcome.totals
     data = {
         "first": bars[0].timestamp.strftime(DAY),
         "last": bars[-1].timestamp.strftime(DAY),
@@ -46,9 +47,10 @@ def write_report(  # noqa: PLR0913 - what the page shows
             "profit": float(total.profit),
             "seconds": seconds,
         },
-        "checks": [asdict(check) for check in checks],
+        "checks": [asdict(check) for check in outcome.checks],
         "prices": _prices(bars),
-        "sessions": [_session(session) for session in sessions],
+        "sessions": [_session(session) for session in outcome.sessions],
+        "portfolio": _portfolio(outcome.portfolio),
     }
     page = render(data)
     try:
@@ -110,4 +112,14 @@ def _fill(fill: Fill) -> dict[str, Any]:
         "action": fill.action,
         "quantity": float(fill.quantity),
         "price": float(fill.price),
+    }
+
+
+def _portfolio(portfolio: PortfolioOutcome) -> dict[str, Any]:
+    return {
+        **portfolio.describe(),
+        "name": NAME,
+        "capital": CAPITAL,
+        "allocation": ALLOCATION,
+        "curve": [round(float(value), 2) for value in portfolio.curve],
     }

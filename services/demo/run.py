@@ -16,6 +16,7 @@ from services.demo.failure import DemoFailed
 from services.demo.lineup import LINEUP
 from services.demo.outcome import Outcome
 from services.demo.playing import CASH, Play, start_sessions
+from services.demo.portfolio import ALLOCATION, CAPITAL, Portfolio
 from services.demo.report import find_plotly, write_report
 from services.demo.sample_data import SampleData, load_sample_data
 from services.demo.screen import Screen
@@ -86,11 +87,16 @@ class Demo:
         options, screen = self._options, self._screen
         start_sessions(stage, LINEUP)
         screen.step(f"{len(LINEUP)} sessions run, each with {CASH:,} in an account of its own")
+        portfolio = Portfolio(stage)
+        portfolio.approve()
+        screen.step(f"a portfolio of {', '.join(ALLOCATION)} was approved, and is executed with {CAPITAL:,}")
         with screen.board(len(prices.bars)) as board:
             play = Play(stage, prices.bars, board)
             play.run(options.speed)
             play.rest()
-        outcome = compare(stage, LINEUP, prices)
+        portfolio.stop()
+        screen.step("the portfolio was told to stop, and has sold what it held")
+        outcome = compare(stage, LINEUP, prices, portfolio.execution_id)
         try:
             self._write_report(outcome, prices)
         except DemoFailed:
@@ -107,8 +113,7 @@ class Demo:
         write_report(
             self._options.report,
             prices.bars,
-            outcome.sessions,
-            outcome.checks,
+            outcome,
             cash=Decimal(CASH),
             seconds=self._seconds(),
             made=datetime.now(UTC),

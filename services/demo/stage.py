@@ -34,6 +34,11 @@ WORKER_SETTINGS = {
     "GATEWAY_IDEMPOTENT": "true",
     "SIGNAL_TTL_SECONDS": "300",  # prices played as fast as possible make signals queue
     "SHUTDOWN_SECONDS": "10",
+    # Thirteen years pass in half a minute, and all of them within one trading day.
+    "REBALANCE_SECONDS": "2",
+    "POSITION_CHECK_SECONDS": "1",
+    "RISK_MAX_DAILY_LOSS": "1",
+    "RISK_MAX_DAILY_LOSS_AMOUNT": "10000000",
 }
 OK = 200
 CREATED = 201
@@ -41,7 +46,7 @@ CREATED = 201
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where everything is; the first two hold passwords, the last two are secrets."""
+    """Where everything is; the first two hold passwords, the last three are secrets."""
 
     redis_url: str = field(repr=False)
     database_url: str = field(repr=False)
@@ -49,15 +54,17 @@ class Addresses:
     worker_url: str
     gateway_token: str = field(repr=False)
     gateway_hmac_secret: str = field(repr=False)
+    control_token: str = field(repr=False)
 
     def settings(self) -> dict[str, str]:
-        """Return the settings by which worker and gateway find each other, by their names."""
+        """Return the settings by which worker and gateway are found and commanded, by their names."""
         return {
             "REDIS_URL": self.redis_url,
             "DATABASE_URL": self.database_url,
             "GATEWAY_URL": self.gateway_url,
             "GATEWAY_TOKEN": self.gateway_token,
             "GATEWAY_HMAC_SECRET": self.gateway_hmac_secret,
+            "CONTROL_TOKEN": self.control_token,
         }
 
 
@@ -147,6 +154,7 @@ class Stage:
             worker_url="",
             gateway_token=secrets.token_urlsafe(24),
             gateway_hmac_secret=secrets.token_urlsafe(24),
+            control_token=secrets.token_urlsafe(24),
         )
         self._tell(f"Valkey and PostgreSQL are up, tables migrated ({time.monotonic() - started:.1f} s)")
 

@@ -8,8 +8,8 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.demo.books import WorkerBook
 from services.demo.failure import DemoFailed
-from services.demo.outcome import WorkerBook
 
 ANSWER_SECONDS = 5.0
 OK = 200
@@ -62,6 +62,11 @@ class WorkerView:
     def sessions(self) -> dict[str, SessionView]:
         """Return every session by its key."""
         return {each["key"]: _session(each) for each in self._get("/sessions").json()}
+
+    def executions(self) -> list[dict[str, Any]]:
+        """Return the portfolio executions that have not ended, in the names of the wire."""
+        found: list[dict[str, Any]] = self._get("/executions").json()
+        return found
 
     def vitals(self) -> Vitals:
         """Return the numbers that tell how far the worker is."""

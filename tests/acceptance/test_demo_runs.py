@@ -114,6 +114,12 @@ def test_a_demo_ends_with_books_that_agree_and_leaves_only_report_and_logs(tmp_p
     }
     assert len(told["sessions"]) == SESSIONS
     assert sum(session["executed"] for session in told["sessions"]) == trades
+    portfolio = told["portfolio"]
+    assert portfolio["status"] == "stopped"
+    assert (
+        portfolio["orders"] == portfolio["filled"] >= 6
+    )  # each of three stocks is bought, and sold at the end
+    assert portfolio["reduced_by_risk"] >= 1
     report = tmp_path / "var" / "demo" / "report.html"
     assert told["report"] == str(report)
     assert {path.name for path in report.parent.iterdir()} == {"report.html", "worker.log", "gateway.log"}

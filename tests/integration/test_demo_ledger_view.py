@@ -10,8 +10,8 @@ from models.errors import StorageConflict
 from models.market_data import Bar
 from models.signal import derive_signal_id
 from services.db_client import Database
+from services.demo.books import GatewayBook
 from services.demo.ledger_view import BookedTrade, LedgerView, locate
-from services.demo.outcome import GatewayBook
 from services.demo.results import Fill
 
 SESSION = "sma_cross-IBM"

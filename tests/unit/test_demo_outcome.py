@@ -3,8 +3,13 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from services.demo.outcome import GatewayBook, SessionOutcome, WorkerBook, add_up, check_books
+import pytest
+
+from services.demo.books import GatewayBook, WorkerBook
+from services.demo.outcome import SessionOutcome, add_up, check_books
+from services.demo.portfolio_outcome import PortfolioOutcome, check_portfolio
 from services.demo.results import Fill, measure
+from tests.sample_portfolio import PORTFOLIO
 
 FILLS = (
     Fill(0, "BUY", Decimal(10), Decimal(100)),
@@ -95,3 +100,25 @@ def test_totals_are_sums_over_the_sessions() -> None:
     total = add_up([_outcome(), _outcome()])
     assert (total.signals, total.receipts, total.trades, total.rejections) == (8, 8, 6, 2)
     assert total.profit == Decimal(320)
+
+
+def test_a_portfolio_whose_books_agree_passes_its_check() -> None:
+    check = check_portfolio(PORTFOLIO, GatewayBook(receipts=9, rejections=1), trades=8)
+    assert check.holds
+    assert check.text.startswith("the portfolio: orders 9 = gateway receipts 9 = trades 8 + rejections 1")
+
+
+@pytest.mark.parametrize(
+    ("portfolio", "receipts", "trades"),
+    [
+        (PORTFOLIO, 8, 8),
+        (PORTFOLIO, 9, 9),
+        (replace(PORTFOLIO, status="active"), 9, 8),
+        (replace(PORTFOLIO, cash_flow=Decimal(1_235)), 9, 8),
+    ],
+    ids=["an order never arrived", "a trade too many", "it still runs", "fills that are not its profit"],
+)
+def test_a_portfolio_whose_books_differ_fails_its_check(
+    portfolio: PortfolioOutcome, receipts: int, trades: int
+) -> None:
+    assert not check_portfolio(portfolio, GatewayBook(receipts, rejections=1), trades).holds

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from models.market_data import Bar
+from services.demo.books import Check, GatewayBook, WorkerBook
 from services.demo.failure import DemoFailed
-from services.demo.outcome import Check, GatewayBook, SessionOutcome, WorkerBook
+from services.demo.outcome import Outcome, SessionOutcome, add_up
 from services.demo.report import render, write_report
 from services.demo.results import Fill, measure
+from tests.sample_portfolio import PORTFOLIO
 
 START = datetime(2012, 5, 18, tzinfo=UTC)
 MADE = datetime(2026, 1, 28, 10, 30, tzinfo=UTC)
@@ -68,8 +70,9 @@ def _written(path: Path, symbol: str = "FB") -> str:
         fills=fills,
         performance=measure(Decimal(100_000), [Decimal(str(bar.close)) for bar in bars], fills),
     )
-    checks = [Check("signals 1 = gateway receipts 1 = trades 1 + rejections 0", holds=True)]
-    write_report(path, bars, [session], checks, cash=Decimal(100_000), seconds=31.4, made=MADE)
+    checks = (Check("signals 1 = gateway receipts 1 = trades 1 + rejections 0", holds=True),)
+    outcome = Outcome((session,), PORTFOLIO, checks, add_up([session]), {"published": 3})
+    write_report(path, bars, outcome, cash=Decimal(100_000), seconds=31.4, made=MADE)
     return path.read_text(encoding="utf-8")
 
 

@@ -7,10 +7,12 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
+from services.demo.books import GatewayBook, WorkerBook
 from services.demo.closing import environment_file, show_outcome
-from services.demo.outcome import GatewayBook, Outcome, SessionOutcome, WorkerBook, add_up, check_books
+from services.demo.outcome import Outcome, SessionOutcome, add_up, check_books
 from services.demo.results import Fill, measure
 from services.demo.screen import Screen, Standing
+from tests.sample_portfolio import PORTFOLIO
 
 STANDING = Standing(
     day=date(2003, 8, 13),
@@ -60,7 +62,7 @@ def _outcome(*, delivered: int = 2) -> Outcome:
         for symbol in ("AAPL", "MSFT")
     )
     checks = check_books(sessions, {"AAPL": 2, "MSFT": 2}, 2 + delivered)
-    return Outcome(sessions, checks, add_up(sessions), {"published": 4})
+    return Outcome(sessions, PORTFOLIO, checks, add_up(sessions), {"published": 4})
 
 
 @pytest.mark.parametrize("terminal", ["", "dumb"])
@@ -120,3 +122,12 @@ def test_an_ascii_terminal_gets_marks_it_can_show() -> None:
 )
 def test_settings_are_quoted_for_a_shell(value: str, line: str) -> None:
     assert environment_file({"NAME": value}) == f"export NAME={line}\n"
+
+
+def test_the_portfolio_has_a_line_of_its_own() -> None:
+    screen, paper = _screen()
+    show_outcome(screen, _outcome())
+    assert (
+        "Portfolio of AAPL, IBM, MSFT: 100,000 +1,234, 8 orders filled, 2 rebalancings, "
+        "3 made smaller by the risk desk, stopped\n"
+    ) in paper.getvalue()
