@@ -1,13 +1,14 @@
-"""The example of the contract, end to end: approved on the stream, bought at the paper gateway, told of."""
+"""The example of the contract, end to end: approved on a stream, bought, booked and told of."""
 
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import confluent_kafka
-import pytest
 import redis
 
 from tests.acceptance.conftest import LiveWorker, StartWorker
@@ -20,14 +21,21 @@ from tests.support import eventually, free_port, running_process
 CLOSES = [round(100.0 + 100.0 * 0.95**step, 2) for step in range(60)]
 
 
-@pytest.fixture
-def gateway(database_url: str, redis_url: str) -> Iterator[str]:
-    """A paper gateway that charges ten basis points; its address."""
+@contextmanager
+def paper_gateway(url: str, redis_url: str) -> Iterator[dict[str, str]]:
+    """A paper gateway that charges ten basis points; the settings of a worker that uses it."""
     port = free_port()
-    env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     command = [sys.executable, "main.py", "gateway", "--port", str(port), "--fee-bps", "10"]
-    with running_process(command, env):
-        yield f"http://127.0.0.1:{port}"
+    with running_process(command, {"DATABASE_URL": url, "REDIS_URL": redis_url}):
+        yield {"GATEWAY_URL": f"http://127.0.0.1:{port}"}
+
+
+@contextmanager
+def reference_oms() -> Iterator[dict[str, str]]:
+    """The reference OMS, filling in two parts; the settings of a worker that uses it."""
+    port = free_port()
+    with running_process([sys.executable, "main.py", "oms", "--port", str(port), "--fill-parts", "2"]):
+        yield {"EXECUTION_ROUTE": "oms", "OMS_ADDRESS": f"127.0.0.1:{port}"}
 
 
 def publish_bars(worker: LiveWorker) -> None:
@@ -70,6 +78,7 @@ class KafkaStreams:
     def __init__(self, cluster: MockKafka) -> None:
         self.settings = {"INTAKE_TRANSPORT": "kafka", "KAFKA_BOOTSTRAP_SERVERS": cluster.servers}
         self._servers = cluster.servers
+        self._consumers: dict[str, tuple[confluent_kafka.Consumer, list[dict[str, Any]]]] = {}
         for topic in ("strategy.approved", "strategy.execution", "strategy.positions", "strategy.errors"):
             cluster.make_topic(topic)
 
@@ -79,25 +88,22 @@ class KafkaStreams:
         assert producer.flush(10) == 0
 
     def read(self, topic: str) -> list[dict[str, Any]]:
-        """Everything that was ever written to a topic."""
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self._servers, "group.id": "reader"})
-        first = confluent_kafka.OFFSET_BEGINNING
-        places = [confluent_kafka.TopicPartition(topic, number, first) for number in range(PARTITIONS)]
-        consumer.assign(places)
-        try:
-            found = consumer.consume(100, 1.0)
-            return [json.loads(each.value() or b"") for each in found if each.error() is None]
-        finally:
+        """Everything that was ever written to a topic, as far as it has arrived."""
+        if topic not in self._consumers:
+            consumer = confluent_kafka.Consumer({"bootstrap.servers": self._servers, "group.id": topic})
+            first = confluent_kafka.OFFSET_BEGINNING
+            places = [confluent_kafka.TopicPartition(topic, number, first) for number in range(PARTITIONS)]
+            consumer.assign(places)
+            self._consumers[topic] = consumer, []
+        consumer, found = self._consumers[topic]
+        for each in consumer.consume(100, 0.1):
+            if each.error() is None:
+                found.append(json.loads(each.value() or b""))
+        return found
+
+    def close(self) -> None:
+        for consumer, _ in self._consumers.values():
             consumer.close()
-
-
-@pytest.fixture(params=["redis", "kafka"])
-def streams(request: pytest.FixtureRequest, redis_url: str) -> Iterator[RedisStreams | KafkaStreams]:
-    if request.param == "redis":
-        yield RedisStreams(redis_url)
-        return
-    with MockKafka() as cluster:
-        yield KafkaStreams(cluster)
 
 
 def reductions(url: str) -> list[tuple[str, str]]:
@@ -106,41 +112,72 @@ def reductions(url: str) -> list[tuple[str, str]]:
     return [(row["event_type"], str(row["execution_id"])) for row in rows if row["action_taken"] == "reduced"]
 
 
-def test_the_example_is_bought_within_the_limit_booked_and_told_of(
-    start_worker: StartWorker, database_url: str, gateway: str, streams: RedisStreams | KafkaStreams
+class Example:
+    """The example of the contract, approved, bought and looked at from outside."""
+
+    def __init__(self, worker: LiveWorker, url: str, streams: RedisStreams | KafkaStreams) -> None:
+        self.worker = worker
+        self.url = url
+        self.streams = streams
+
+    def buy(self) -> None:
+        """Approve it and let bars flow by that allow the entry."""
+        self.streams.write("strategy.approved", approval_message())
+        eventually(lambda: self.worker.get("/executions").json(), 30)
+        publish_bars(self.worker)
+        eventually(lambda: [row["status"] for row in orders(self.url)] == ["FILLED"] * 2, 30)
+
+    def check(self, fee_share: Decimal) -> None:
+        """Check rows, events, orders, and that 35 % were reduced to the limit of 30 %."""
+        given = orders(self.url)
+        assert [(row["symbol"], row["quantity"]) for row in given] == [
+            ("AAPL", 30_000 // given[0]["price"]),
+            ("MSFT", 30_000 // given[1]["price"]),
+        ]
+        key = str(execution(self.url)["execution_id"])
+        eventually(lambda: reductions(self.url) == [("position_size", key)] * 2)
+        fees = fee_share * self.spent
+        eventually(lambda: len(execution(self.url)["positions"]) == 2)
+        eventually(lambda: execution(self.url)["fees"] == fees)
+        booked = execution(self.url)
+        assert booked["total_pnl"] == booked["unrealized_pnl"] - fees
+        [started] = eventually(lambda: self.streams.read("strategy.execution"), 30)
+        assert started["type"] == "strategy.execution.started"
+        assert [order["quantity"] for order in started["initial_orders"]] == [
+            row["quantity"] for row in given
+        ]
+        snapshots = eventually(lambda: self.streams.read("strategy.positions"), 30)
+        assert {each["type"] for each in snapshots} == {"strategy.positions"}
+        assert self.worker.metric("strategy_orders_submitted_total") == 2
+        assert self.worker.metric("strategy_executions_active") == 1
+
+    @property
+    def spent(self) -> Decimal:
+        return sum((row["quantity"] * row["filled_price"] for row in orders(self.url)), Decimal(0))
+
+
+def test_the_example_approved_by_redis_is_bought_at_the_paper_gateway(
+    start_worker: StartWorker, database_url: str, redis_url: str
 ) -> None:
-    worker = start_worker(
-        DATABASE_URL=database_url, GATEWAY_URL=gateway, POSITION_CHECK_SECONDS="1", **streams.settings
-    )
-    streams.write("strategy.approved", approval_message())
-    eventually(lambda: worker.get("/executions").json(), 30)
-    publish_bars(worker)
-    eventually(lambda: [row["status"] for row in orders(database_url)] == ["FILLED"] * 2, 30)
+    with paper_gateway(database_url, redis_url) as route:
+        worker = start_worker(DATABASE_URL=database_url, POSITION_CHECK_SECONDS="1", **route)
+        example = Example(worker, database_url, RedisStreams(redis_url))
+        example.buy()
+        example.check(fee_share=Decimal("0.001"))
+        [account] = [row for row in table(database_url, "users") if row["user_id"] == USER]
+        assert account["virtual_balance"] == 100_000 - example.spent * Decimal("1.001")
 
-    given = orders(database_url)
-    assert [(row["symbol"], row["quantity"]) for row in given] == [
-        ("AAPL", 30_000 // given[0]["price"]),
-        ("MSFT", 30_000 // given[1]["price"]),
-    ]
-    key = str(execution(database_url)["execution_id"])
-    eventually(lambda: reductions(database_url) == [("position_size", key)] * 2)
 
-    spent = sum(row["quantity"] * row["price"] for row in given)
-    fees = spent / 1000
-    eventually(lambda: len(execution(database_url)["positions"]) == 2)
-    eventually(lambda: execution(database_url)["fees"] == fees)
-    booked = execution(database_url)
-    assert booked["total_pnl"] == booked["unrealized_pnl"] - fees
-    with_account = [row for row in table(database_url, "users") if row["user_id"] == USER]
-    assert [row["virtual_balance"] for row in with_account] == [100_000 - spent - fees]
-
-    [started] = eventually(lambda: streams.read("strategy.execution"))
-    assert started["type"] == "strategy.execution.started"
-    assert [order["quantity"] for order in started["initial_orders"]] == [row["quantity"] for row in given]
-    snapshots = eventually(lambda: streams.read("strategy.positions"))
-    assert {each["type"] for each in snapshots} == {"strategy.positions"}
-    assert worker.metric("strategy_orders_submitted_total") == 2
-    assert worker.metric("strategy_executions_active") == 1
+def test_the_example_approved_by_kafka_is_bought_at_the_oms(
+    start_worker: StartWorker, database_url: str
+) -> None:
+    with MockKafka() as cluster, reference_oms() as route, ExitStack() as closing:
+        streams = KafkaStreams(cluster)
+        closing.callback(streams.close)
+        settings = {"POSITION_CHECK_SECONDS": "1", **route, **streams.settings}
+        example = Example(start_worker(DATABASE_URL=database_url, **settings), database_url, streams)
+        example.buy()
+        example.check(fee_share=Decimal(0))
 
 
 def test_a_wrong_approval_is_told_of_and_kept(
