@@ -119,9 +119,10 @@ class ExecutionSteps:
     def _order(self, execution: Execution, plan: Plan) -> Execution:
         """Write the orders that the risk desk allows together with the decision, then give them away."""
         parts, now = self._parts, self._parts.clock()
-        allowed = parts.review.allowed(execution, candidates(execution, plan, now))
+        allowed, passes_soon = parts.review.review(execution, candidates(execution, plan, now))
         policy = parts.policy
-        retry = policy.retry_seconds if plan.reason in CLOSING else policy.rebalance_seconds
+        is_urgent = plan.reason in CLOSING or passes_soon
+        retry = policy.retry_seconds if is_urgent else policy.rebalance_seconds
         changed = ordered(execution, plan, allowed, now, retry)
         what = _happening(plan.reason, changed.state.cycle)
         events = [happened(changed, what, now, allowed)] if allowed and what is not None else []

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 from msgspec.structs import replace
@@ -11,8 +11,11 @@ from models.execution import ExecutionReport
 from models.execution_plan import RiskParams, is_crypto
 from models.portfolio import Ledger
 from models.portfolio_execution import Execution, ExecutionOrder
-from models.risk import Approved, Order, Reduced, Verdict
+from models.risk import Approved, Order, Reduced, Rule, Verdict
 from services.portfolio.allocation import tradable
+
+# What these rules refuse is no fault of the order: it may pass a moment later.
+PASSING = {Rule.KILL_SWITCH, Rule.MISSING_DATA, Rule.STALE_PRICE, Rule.THROTTLE}
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +49,13 @@ class RiskGate(Protocol):
         """Tell that an order closes a position that has met its stop loss."""
 
 
+class Review(NamedTuple):
+    """The orders that may be given, some of them smaller. `passes_soon`: what was refused may pass soon."""
+
+    allowed: tuple[ExecutionOrder, ...]
+    passes_soon: bool
+
+
 class RiskReview:
     """Executions as the risk desk knows them: each is an account under its own id."""
 
@@ -61,9 +71,9 @@ class RiskReview:
         """Have it measured no more."""
         self._desk.close(execution.key)
 
-    def allowed(self, execution: Execution, wanted: Sequence[ExecutionOrder]) -> tuple[ExecutionOrder, ...]:
-        """Return the orders that may be given, some of them smaller; they are reserved."""
-        found = []
+    def review(self, execution: Execution, wanted: Sequence[ExecutionOrder]) -> Review:
+        """Say which orders may be given; those are reserved."""
+        found, passes_soon = [], False
         for order in wanted:
             verdict = self._desk.check(_order(order), execution.key)
             match verdict:
@@ -84,11 +94,12 @@ class RiskReview:
                     else:
                         self._desk.release(str(order.order_id))
                 case _:
+                    passes_soon |= verdict.rule in PASSING
                     log.warning(
                         "order_refused", execution=execution.key, symbol=order.symbol, reason=verdict.reason
                     )
         self._tell_stop_losses(execution, found)
-        return tuple(found)
+        return Review(tuple(found), passes_soon)
 
     def withdraw(self, orders: Iterable[ExecutionOrder]) -> None:
         """Take back what was reserved for orders that could not be written down."""

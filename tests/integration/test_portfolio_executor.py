@@ -3,7 +3,7 @@
 from decimal import Decimal
 from itertools import cycle
 
-from models.risk import Reduced, Refused, Rule
+from models.risk import Approved, Reduced, Refused, Rule
 from tests.integration.durable_outbox import execute
 from tests.integration.portfolio_stage import (
     Broker,
@@ -173,6 +173,16 @@ def test_the_risk_desk_reduces_and_refuses_before_anything_is_written(database_u
         stage.see(AAPL=100, MSFT=100)
         eventually(lambda: orders(database_url))
         assert [(row["symbol"], row["quantity"]) for row in orders(database_url)] == [("AAPL", 300)]
+
+
+def test_what_is_refused_for_the_moment_is_tried_again_soon(database_url: str) -> None:
+    with running(database_url, retry_seconds=0.0) as stage:
+        stage.gate.verdict = lambda _: Refused(rule=Rule.STALE_PRICE, detail="no price")
+        stage.approve()
+        stage.see(AAPL=100, MSFT=100)
+        eventually(lambda: len(stage.gate.reserved) == 2)
+        stage.gate.verdict = lambda _: Approved()
+        eventually(lambda: [row["status"] for row in orders(database_url)] == ["FILLED"] * 2)
 
 
 def test_pause_resume_and_stop(database_url: str) -> None:
