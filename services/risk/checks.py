@@ -29,7 +29,7 @@ class DayLoss(Struct, frozen=True):
     @property
     def is_near(self) -> bool:
         """Whether it is time to warn."""
-        return self.loss >= DAILY_LOSS_WARNING * self.limit
+        return self.loss > 0 and self.loss >= DAILY_LOSS_WARNING * self.limit
 
 
 class Snapshot(Struct, frozen=True):

@@ -165,6 +165,13 @@ def test_the_day_is_told_of_once_when_it_is_near_and_once_when_it_is_halted() ->
     assert told == [("main", False), ("*", False), ("main", True), ("*", True)]
 
 
+def test_where_nothing_is_measured_nothing_is_near_a_limit() -> None:
+    book = make_book()
+    book.close("main")
+    book.look()
+    assert not book.news
+
+
 def test_a_resume_lifts_the_halt_and_counts_losses_anew() -> None:
     book = make_book(held={("s1", "AAPL"): Decimal(200)})
     book.marks.tell("AAPL", 60.0, 1_000.0)
