@@ -1,7 +1,7 @@
 """The loop of the intake: take a batch, store it, write down what was refused, and only then commit.
 
 While one batch is being stored, the next is read and checked: PostgreSQL and Python work at the same time. A
-batch that cannot be stored holds up everything behind it, for as long as MAX_RETRIES allows; then the consumer
+batch that cannot be stored holds up everything behind it, as long as MAX_RETRIES allows; then the consumer
 ends and says so. Nothing is ever skipped.
 """
 
