@@ -10,6 +10,7 @@ from tests.faults import (
     gateway_faults,
     kill_steps,
     kills,
+    lease_faults,
     postgres_faults,
     redis_faults,
     soak,
@@ -32,6 +33,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *postgres_faults.EXPERIMENTS,
         *strategy_faults.EXPERIMENTS,
         *freeze_faults.EXPERIMENTS,
+        *lease_faults.EXPERIMENTS,
         *soak.EXPERIMENTS,
     )
 }
@@ -47,6 +49,7 @@ QUICK = (
     "gateway-429",
     "gateway-drops-idempotent",
     "gateway-drops-read-back",
+    "lease-kill-9",
     "postgres-kill",
     "postgres-restart",
     "strategy-raises",
