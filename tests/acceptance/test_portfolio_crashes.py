@@ -102,15 +102,6 @@ def test_killed_between_the_orders_and_the_outbox_it_gives_them_after_the_restar
     bench.bought_once(bench.worker())
 
 
-def test_killed_before_the_post_left_it_is_sent_once(bench: Bench) -> None:
-    address, bench.gateway.url = bench.gateway.url, "http://127.0.0.1:9"
-    worker = ordered(bench)
-    eventually(lambda: len(rows(bench.url)) == 2)
-    kill(worker)
-    bench.gateway.url = address
-    bench.bought_once(bench.worker())
-
-
 def test_killed_after_the_gateway_executed_and_before_it_said_so(bench: Bench) -> None:
     bench.gateway.answer = bench.gateway.execute_and_hang
     worker = ordered(bench)

@@ -77,7 +77,7 @@ def recomputed(fills: list[Fill], closes: dict[str, Decimal]) -> Fraction:
 
 
 def assert_within_one_share(driver: Driver) -> None:
-    """Slippage and fees move the equity that the targets were taken from: by so much a quantity may be off, too."""
+    """Slippage and fees move the equity that the targets are of: a quantity may be off by that, too."""
     slipped = driver.value.equity * Decimal("0.0005")
     for symbol in set(driver.execution.state.entered) - set(driver.execution.state.left):
         price = driver.prices[symbol]
