@@ -68,10 +68,11 @@ class Switch(Protocol):
 
 
 class SwitchOff:
-    """A switch that nobody has: orders may always go out."""
+    """A switch that nobody else has: as it is made, orders may always go out."""
 
-    is_known = True
-    reason: str | None = None
+    def __init__(self) -> None:
+        self.is_known = True
+        self.reason: str | None = None
 
 
 class SwitchBoard:

@@ -77,9 +77,11 @@ class SignalDesk:
         return refusal
 
     def refuse(self, signal: Signal, received_at: float, reason: str) -> str | None:
-        """Record a signal that was refused, and have its session told; return why it cannot be, or None."""
+        """Record a refused signal with its end, of which its session is told; where it cannot be, return why."""
         outcome = failed(signal, "refused", reason, 0, time.monotonic())
-        return self._outbox.put(signal, received_at, outcome)
+        if self._outbox.put(signal, received_at, outcome) is None:
+            return None
+        return self.submit(signal, received_at, reason)
 
     @property
     def circuit_reason(self) -> str | None:
