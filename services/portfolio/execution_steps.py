@@ -55,7 +55,6 @@ class ExecutionSteps:
         parts = self._parts
         known = parts.table.outcomes(list(execution.open_orders))
         for report in parts.dispatch.missing(execution, known, parts.clock()):
-            parts.review.settle(report)
             execution = self.report(execution, report)
         return execution
 
@@ -80,6 +79,9 @@ class ExecutionSteps:
         changed, orders = reported(execution, report, parts.clock(), parts.policy.retry_seconds)
         if changed is execution:
             return execution
+        parts.review.settle(
+            report
+        )  # again, where the account was opened anew since the signal desk told of it
         halted = changed.status is not execution.status  # of an order nothing is known
         self._save(changed, orders, [self._happened(changed, "error")] if halted else [])
         parts.dispatch.ended(orders)

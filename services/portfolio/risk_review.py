@@ -107,7 +107,7 @@ class RiskReview:
             self._desk.release(str(order.order_id))
 
     def settle(self, report: ExecutionReport) -> None:
-        """Take an end that the signal desk did not tell of in this process."""
+        """Take the end of an order; one that was told of before changes nothing."""
         self._desk.settle(report)
 
     def resume(self, execution: Execution) -> None:

@@ -53,7 +53,9 @@ class OpenGate:
         ledger: Ledger,  # noqa: ARG002 — same
         in_flight: Iterable[Order] = (),
     ) -> None:
-        self.accounts[account] = len(list(in_flight))
+        on_their_way = {order.order_id for order in in_flight}
+        self.accounts[account] = len(on_their_way)
+        self.reserved |= on_their_way
 
     def close(self, account: str) -> None:
         self.accounts.pop(account, None)

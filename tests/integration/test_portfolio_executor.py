@@ -154,6 +154,7 @@ def test_a_lost_connection_costs_no_order(database_url: str) -> None:
             stage.broker.fill(signal)
         eventually(lambda: [row["status"] for row in orders(database_url)] == ["FILLED"] * 2, 20)
         assert len(stage.broker.taken) == 2
+        assert stage.gate.reserved == set()
 
 
 def test_the_risk_desk_reduces_and_refuses_before_anything_is_written(database_url: str) -> None:
