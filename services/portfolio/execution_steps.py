@@ -79,9 +79,8 @@ class ExecutionSteps:
         changed, orders = reported(execution, report, parts.clock(), parts.policy.retry_seconds)
         if changed is execution:
             return execution
-        parts.review.settle(
-            report
-        )  # again, where the account was opened anew since the signal desk told of it
+        # Again, where the account was opened anew since the signal desk told of it.
+        parts.review.settle(report)
         halted = changed.status is not execution.status  # of an order nothing is known
         self._save(changed, orders, [self._happened(changed, "error")] if halted else [])
         parts.dispatch.ended(orders)
