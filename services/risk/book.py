@@ -43,7 +43,7 @@ class RiskBook:
         self.marks = Marks()
         self.news: deque[DayNews] = deque()
         self.days = days
-        self._clock = clock
+        self.clock = clock
         self._now = now
         self._holdings = Holdings(self.marks)
         self._approved: deque[float] = deque(maxlen=most_per_second)
@@ -58,7 +58,7 @@ class RiskBook:
             former = held.accounts.get(name)
             if account.day is None:
                 account.day = (self._remembered or {}).get(name) if former is None else former.day
-            held.open(name, account, books, self._clock())
+            held.open(name, account, books, self.clock())
             self.days.opened(held)
 
     def close(self, name: str) -> None:
@@ -71,7 +71,7 @@ class RiskBook:
         """Judge an order of an account, and reserve what may go out of it."""
         with self._lock, localcontext(EXACT):
             held = self._begin()
-            at = self._clock()
+            at = self.clock()
             account = held.accounts.get(name)
             if account is None or self._remembered is None or order.order_id in held.orders:
                 self._is_whole = True
@@ -104,7 +104,7 @@ class RiskBook:
     def settle(self, report: ExecutionReport) -> None:
         """Take the end of an order; an order that is not known changes nothing."""
         with self.holdings() as held:
-            held.end(report, self._clock())
+            held.end(report, self.clock())
 
     def look(self) -> None:
         """Open the days that have begun, and halt who has lost too much."""

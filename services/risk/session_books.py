@@ -4,7 +4,6 @@ With a database the table `signals` is the truth: what it tells of signals that 
 whoever sent them. Without one, what was saved last is all there is.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -52,7 +51,7 @@ class SessionBooks:
 
     def save(self) -> tuple[SavedBooks, datetime]:
         """Return the books as they are, and from which moment on signals are to be counted on top."""
-        now, monotonic = datetime.now(UTC), time.monotonic()
+        now, monotonic = datetime.now(UTC), self._book.clock()
         with self._book.holdings() as held:
             account = held.accounts[SESSIONS]
             symbols = sorted({symbol for _, symbol in account.held})
@@ -78,9 +77,9 @@ class SessionBooks:
             with self._book.holdings() as held:
                 if any(order.order_id == order_id for _, order_id in held.ended):
                     continue  # ended here meanwhile
-                found += held.adopt(order, SESSIONS, time.monotonic())
+                found += held.adopt(order, SESSIONS, self._book.clock())
                 if report is not None:
-                    held.end(report, time.monotonic())
+                    held.end(report, self._book.clock())
         return found
 
     def settle_the_missing(self) -> None:
@@ -89,7 +88,7 @@ class SessionBooks:
         A check that was interrupted leaves one that never came to the outbox; a person resolves one of which
         nothing was known; one of another worker ends there. Each is looked for twice before it counts.
         """
-        old = time.monotonic() - SETTLING_SECONDS
+        old = self._book.clock() - SETTLING_SECONDS
         with self._book.holdings() as held:
             in_flight = {
                 key: each for key, each in held.orders.items() if each.account == SESSIONS and each.at <= old

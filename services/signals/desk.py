@@ -77,7 +77,7 @@ class SignalDesk:
         return refusal
 
     def refuse(self, signal: Signal, received_at: float, reason: str) -> str | None:
-        """Record a refused signal with its end, of which its session is told; where it cannot be, return why."""
+        """Record a refused signal with its end, which its session is told; return why, where it cannot be."""
         outcome = failed(signal, "refused", reason, 0, time.monotonic())
         if self._outbox.put(signal, received_at, outcome) is None:
             return None
