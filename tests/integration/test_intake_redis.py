@@ -104,8 +104,9 @@ def test_after_an_emptied_server_the_group_is_made_anew(
 
 
 def test_a_reply_that_was_lost_with_its_connection_is_read_again(
-    client: Any, publisher: RedisPublisher, source: MessageSource
+    client: Any, redis_url: str, publisher: RedisPublisher
 ) -> None:
+    source = RedisSource(redis_url, Membership(TOPIC, GROUP, "a"), Event())  # claims nothing within a minute
     write(publisher, 1)
     in_hand = read(source, 1)
     write(publisher, 2, first=1)
@@ -115,6 +116,7 @@ def test_a_reply_that_was_lost_with_its_connection_is_read_again(
     assert source.poll(1, 0.1) == []
     source.commit(in_hand)
     assert client.xpending(TOPIC, GROUP)["pending"] == 2
+    source.close(1)
 
 
 def test_messages_that_were_trimmed_unread_are_counted_as_lost(
