@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from models.errors import StorageConflict
+from services.embedded import EmbeddedValkey
 from services.intake.messages import Membership, MessageSource
 from services.intake.redis_group import RedisGroup
 from services.intake.redis_publisher import RedisPublisher
@@ -103,20 +104,26 @@ def test_after_an_emptied_server_the_group_is_made_anew(
     assert [each.payload for each in read(source, 2)] == [b"1", b"2"]
 
 
-def test_a_reply_that_was_lost_with_its_connection_is_read_again(
-    client: Any, redis_url: str, publisher: RedisPublisher
+def test_what_was_given_in_a_reply_that_never_came_is_read_after_the_outage(
+    own_valkey: EmbeddedValkey,
 ) -> None:
-    source = RedisSource(redis_url, Membership(TOPIC, GROUP, "a"), Event())  # claims nothing within a minute
+    source = RedisSource(own_valkey.url, Membership(TOPIC, GROUP, "a"), Event())  # claims within no minute
+    publisher = RedisPublisher(own_valkey.url, Event())
     write(publisher, 1)
     in_hand = read(source, 1)
     write(publisher, 2, first=1)
-    client.xreadgroup(GROUP, "a", {TOPIC: ">"})  # given to this consumer, which never sees it
-    client.client_kill_filter(_type="normal", skipme=True)
+    with redis.Redis.from_url(own_valkey.url) as client:
+        client.xreadgroup(GROUP, "a", {TOPIC: ">"})  # given to this consumer, which never sees it
+    own_valkey.pause()
+    assert source.poll(1, 0) == []
+    assert source.reason
+    own_valkey.resume()
     assert [each.payload for each in read(source, 2)] == [b"1", b"2"]
     assert source.poll(1, 0.1) == []
     source.commit(in_hand)
-    assert client.xpending(TOPIC, GROUP)["pending"] == 2
+    assert source.lag() == 2
     source.close(1)
+    publisher.close(1)
 
 
 def test_messages_that_were_trimmed_unread_are_counted_as_lost(
