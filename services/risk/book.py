@@ -53,13 +53,15 @@ class RiskBook:
         self._lock = Lock()
 
     def open(self, name: str, account: Account, books: Books) -> None:
-        """Measure an account from now on, in place of one of that name."""
+        """Measure an account from now on, in place of one of that name: its day begins with what it has."""
         with self.holdings() as held:
             former = held.accounts.get(name)
             if account.day is None:
                 account.day = (self._remembered or {}).get(name) if former is None else former.day
             held.open(name, account, books, self.clock())
             self.days.opened(held)
+            if self._remembered is not None:
+                self.news.extend(self.days.look(held, self._now()))
 
     def close(self, name: str) -> None:
         """Measure an account no longer; what it lost today is remembered."""
@@ -124,6 +126,7 @@ class RiskBook:
         with self.holdings() as held:
             self._remembered = dict(days)
             self.days.restore(held, self._remembered)
+            self.news.extend(self.days.look(held, self._now()))
 
     @contextmanager
     def holdings(self) -> Iterator[Holdings]:
