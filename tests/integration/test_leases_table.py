@@ -40,8 +40,9 @@ def test_of_two_that_race_for_a_thousand_sessions_each_session_has_one_owner(red
     begin = threading.Barrier(2)
 
     def race(racer: int) -> None:
-        begin.wait()
         order = KEYS if racer else KEYS[::-1]
+        got[racer] |= claim(tables[racer], order[0])
+        begin.wait()
         for start in range(0, len(order), 20):
             got[racer] |= claim(tables[racer], *order[start : start + 20])
 
@@ -52,7 +53,7 @@ def test_of_two_that_race_for_a_thousand_sessions_each_session_has_one_owner(red
         thread.join()
     assert got[0] == got[1]
     assert got[0].keys() == set(KEYS)
-    assert set(got[0].values()) == {"one", "two"}  # each began at another end
+    assert set(got[0].values()) == {"one", "two"}  # each has at least where it began
 
 
 def test_no_more_is_asked_at_once_than_the_server_may_be_held_up_for() -> None:
