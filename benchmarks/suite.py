@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import delivery, intake, memory, throughput
+from benchmarks import delivery, intake, memory, risk, throughput
 from benchmarks.effort import Effort
 from benchmarks.report import Report, machine_facts, now
 from benchmarks.rows import Row
@@ -20,6 +20,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "latency-recorded": delivery.publish_to_post_recorded,
     "burst-recorded": delivery.burst_recorded,
     "intake": intake.streams_to_rows,
+    "risk": risk.checks,
     "memory": memory.idle_and_lasting,
 }
 

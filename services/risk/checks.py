@@ -64,7 +64,11 @@ def check(order: Order, seen: Snapshot, limits: Limits) -> Verdict:
     if seen.mark is None or seen.price_age is None:
         refusal: Refused | None = _missing(f"no price of {order.symbol} was heard of")
     else:
-        refusal = _stale(order, seen.price_age, limits) or _throttled(seen) or _order_size(order, limits)
+        refusal = _stale(order, seen.price_age, limits)
+        if refusal is None and seen.sent >= seen.most_sent:
+            refusal = _throttled(seen)
+        if refusal is None and not limits.min_order <= price * quantity <= limits.max_order:
+            refusal = _order_size(order, limits)
     if refusal is not None or seen.mark is None:
         return _closing_part(refusal or _missing(f"no price of {order.symbol}"), closing)
     return _growth(order, seen, limits, closing, seen.mark)
@@ -129,9 +133,7 @@ def _stale(order: Order, age: float, limits: Limits) -> Refused | None:
     )
 
 
-def _throttled(seen: Snapshot) -> Refused | None:
-    if seen.sent < seen.most_sent:
-        return None
+def _throttled(seen: Snapshot) -> Refused:
     return Refused(
         rule=Rule.THROTTLE,
         detail=f"there were {seen.sent} orders within a second; at most {seen.most_sent}",
@@ -140,7 +142,7 @@ def _throttled(seen: Snapshot) -> Refused | None:
     )
 
 
-def _order_size(order: Order, limits: Limits) -> Refused | None:
+def _order_size(order: Order, limits: Limits) -> Refused:
     value = order.price * order.quantity
     if value < limits.min_order:
         return Refused(
@@ -149,9 +151,7 @@ def _order_size(order: Order, limits: Limits) -> Refused | None:
             value=value,
             limit=limits.min_order,
         )
-    if value > limits.max_order:
-        return _refused(Rule.ORDER_SIZE, value, limits.max_order, "the order is worth")
-    return None
+    return _refused(Rule.ORDER_SIZE, value, limits.max_order, "the order is worth")
 
 
 def _exposure(seen: Snapshot, limits: Limits, mark: Decimal, reached: Decimal) -> Refused | None:

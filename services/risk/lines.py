@@ -82,6 +82,11 @@ class Line(Struct, frozen=True):
 
     def worst(self, mark: Decimal) -> Decimal:
         """Return the most that the position can be worth, on either side."""
+        held = self.held
+        if held >= 0 and self.sells.quantity <= held:  # it cannot become short
+            return held * mark + self.buys.value
+        if held < 0 and self.buys.quantity <= -held:
+            return self.sells.value - held * mark
         return max(self.reach("BUY", mark), self.reach("SELL", mark))
 
 
