@@ -10,7 +10,13 @@ import pytest
 import redis
 import requests
 
+from config import Settings
+from models.errors import ConfigError
+from services.commands.dead_letters import newest_refusals
+from services.intake.pace import Ending, Pace
 from services.intake.refusals import STRATEGY_DEAD_LETTERS
+from services.intake.service import Intake
+from services.intake.transport import make_browser
 from tests.discoveries import payload
 from tests.integration.command_line import Ended, command
 from tests.kafka_mock import MockKafka
@@ -47,7 +53,7 @@ def test_a_job_takes_in_what_is_there_and_what_was_refused_can_be_replayed(
     assert ended.json["ending"] == "idle"
     assert (ended.json["inserted"], ended.json["refusals"]) == (2, {"metadata": 1})
 
-    (letter,) = run(redis_url, database_url, "dead-letters", "list", "--json").json
+    (letter,) = newest_refusals(Settings(redis_url=redis_url), STRATEGY_DEAD_LETTERS, 10)
     assert letter["reason"] == "metadata: Object missing required field `symbol`"
     shown = run(redis_url, database_url, "dead-letters", "show", letter["id"], "--json")
     assert shown.json == letter
@@ -59,7 +65,7 @@ def test_a_job_takes_in_what_is_there_and_what_was_refused_can_be_replayed(
 
 def test_rows_are_listed_best_first_and_inspected(client: Any, redis_url: str, database_url: str) -> None:
     publish(client, payload(current_score=0.2), payload(strategy_type="sma_cross", parameters={"fast": 5}))
-    assert run(redis_url, database_url, *JOB).code == 0
+    assert take_in(redis_url, database_url) is Ending.IDLE
     rows = run(redis_url, database_url, "strategies", "list", "--symbol", "BTC/USD", "--json").json
     assert [(each["strategy_type"], each["runnable"]) for each in rows] == [
         ("sma_cross", True),
@@ -69,8 +75,6 @@ def test_rows_are_listed_best_first_and_inspected(client: Any, redis_url: str, d
     assert inspected.json["problems"] == ["no strategy class or rule is called 'SMA_RSI', so it cannot run"]
     assert inspected.json["performance"]["win_rate"] == 0.55
     assert inspected.json["evaluated_days"] == 365
-    unknown = run(redis_url, database_url, "strategies", "inspect", "00000000-0000-0000-0000-000000000000")
-    assert unknown.code == 2
 
 
 def test_the_options_of_the_earlier_service_still_work(database_url: str, redis_url: str) -> None:
@@ -92,26 +96,24 @@ def test_the_options_of_the_earlier_service_still_work(database_url: str, redis_
     assert ended.json["inserted"] == 1
 
 
-def test_exit_codes_tell_failure_from_wrong_use(client: Any, redis_url: str, database_url: str) -> None:
+def test_exit_codes_tell_failure_from_wrong_use(client: Any, redis_url: str) -> None:
     publish(client, payload())
     away = f"postgresql://x@127.0.0.1:{free_port()}/x"
     failed = run(redis_url, away, *JOB, "--max-retries", "0")
     assert (failed.code, failed.json["ending"]) == (1, "failed")
-    assert command(*JOB, REDIS_URL=redis_url).code == 2
-    assert run(redis_url, database_url, *JOB, "--batch_size", "no number").code == 2
-    empty = run(
-        redis_url, database_url, "intake", "--max-seconds", "0.5", "--json", KAFKA_TOPIC_STRATEGIES="x"
-    )
-    assert (empty.code, empty.json["ending"]) == (0, "time_up")
+    wrong = command(*JOB, "--batch_size", "no number", REDIS_URL=redis_url)
+    assert wrong.code == 2
+    assert "BATCH_SIZE (from the command line) must be a whole number" in wrong.output
 
 
-def test_a_database_without_tables_is_wrong_configuration(
+def test_without_a_database_or_its_tables_it_says_what_to_do(
     client: Any, redis_url: str, empty_database_url: str
 ) -> None:
     publish(client, payload())
-    ended = run(redis_url, empty_database_url, *JOB)
-    assert ended.code == 2
-    assert "run python main.py migrate" in ended.output
+    with pytest.raises(ConfigError, match=r"run python main\.py migrate"):
+        take_in(redis_url, empty_database_url)
+    with pytest.raises(ConfigError, match="DATABASE_URL is not set"):
+        Intake(Settings(redis_url=redis_url), Pace(), Event())
 
 
 def test_as_a_service_it_answers_like_the_worker_and_ends_in_order(
@@ -162,9 +164,8 @@ def test_of_many_kills_nothing_is_lost_or_overwritten(client: Any, redis_url: st
             _wait_for_rows(database_url, taken)
             process.kill()
             process.wait()
-    assert run(redis_url, database_url, *JOB, BATCH_SIZE="200", INTAKE_CONSUMER="one").code == 0
-    sources = {each["source"] for each in letters(redis_url)}
-    assert len(sources) == 30
+    assert take_in(redis_url, database_url, intake_consumer="one") is Ending.IDLE
+    assert len(newest_refusals(Settings(redis_url=redis_url), STRATEGY_DEAD_LETTERS, 1_000)) == 30
     assert rows(database_url) == (1_000, 1_000 - len(range(100, 3_000, 300)))
 
 
@@ -185,10 +186,10 @@ def rows(database_url: str) -> tuple[int, int]:
         connection.close()
 
 
-def letters(redis_url: str) -> list[dict[str, str]]:
-    listed = command("dead-letters", "list", "--limit", "1000", "--json", REDIS_URL=redis_url)
-    found: list[dict[str, str]] = listed.json
-    return found
+def take_in(redis_url: str, database_url: str, **changes: Any) -> Ending:
+    """Run a job in this process."""
+    settings = Settings(redis_url=redis_url, database_url=database_url, **changes)
+    return Intake(settings, Pace(batch_seconds=0.1, until_idle=0.2), Event()).run(serve=False)
 
 
 def test_dead_letters_in_kafka_are_listed_and_replayed_too(redis_url: str, database_url: str) -> None:
@@ -198,11 +199,13 @@ def test_dead_letters_in_kafka_are_listed_and_replayed_too(redis_url: str, datab
             publisher.publish(TOPIC, "key", each)
         publisher.flush(20)
         publisher.close(1)
-        kafka = {"INTAKE_TRANSPORT": "kafka", "KAFKA_BOOTSTRAP_SERVERS": cluster.servers}
-        assert run(redis_url, database_url, *JOB, **kafka).json["refused"] == 2
-        found = run(redis_url, database_url, "dead-letters", "list", "--json", **kafka).json
+        kafka: dict[str, Any] = {"intake_transport": "kafka", "kafka_bootstrap_servers": cluster.servers}
+        assert take_in(redis_url, database_url, **kafka) is Ending.IDLE
+        found = newest_refusals(Settings(**kafka), STRATEGY_DEAD_LETTERS, 10)
         assert {each["payload"] for each in found} == {"first", "second"}
         (first,) = [each["id"] for each in found if each["payload"] == "first"]
-        assert run(redis_url, database_url, "dead-letters", "replay", first, **kafka).code == 0
-        # Another group reads from the beginning; the mock lets nobody into the first one again for 44 s.
-        assert run(redis_url, database_url, *JOB, "--kafka_group_id=g2", **kafka).json["refused"] == 3
+        shell = {name.upper(): value for name, value in kafka.items()}
+        assert run(redis_url, database_url, "dead-letters", "replay", first, **shell).code == 0
+        browser = make_browser(Settings(**kafka))
+        assert sorted(each.payload for each in browser.newest(TOPIC, 10)) == [b"first", b"first", b"second"]
+        browser.close()

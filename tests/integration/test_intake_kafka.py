@@ -21,8 +21,9 @@ def broker() -> Iterator[KafkaBroker]:
 def test_a_rebalance_gives_back_what_is_in_hand(broker: KafkaBroker) -> None:
     publisher = broker.publisher(Event())
     write(publisher, 20, keys=20)
-    first, second = broker.source("a", Event()), broker.source("b", Event())
+    first = broker.source("a", Event())
     in_hand = read(first, 20)
+    second = broker.source("b", Event())  # which joins the group from now on
     taken = second.poll(1, 0)
 
     def rebalanced() -> bool:
