@@ -126,10 +126,13 @@ def test_eight_threads_with_ten_thousand_orders_each_pass_no_limit_not_by_a_cent
     account = Account(limits=limits(max_exposure=EXPOSURE, **NEVER_MIND), fixed_value=Decimal(100_000))
     book = make_book(prices=PRICES, account=account, max_exposure=EXPOSURE, **NEVER_MIND)
     traders = [Trader(book, seed) for seed in range(THREADS)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # a race that can happen is to happen
     for trader in traders:
         trader.start()
     for trader in traders:
         trader.join()
+    sys.setswitchinterval(before)
     assert [each for trader in traders for each in trader.passed] == []
     assert sum(trader.approved for trader in traders) > THREADS * ORDERS / 20
     expected: dict[tuple[str, str], Decimal] = {}

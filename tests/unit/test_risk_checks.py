@@ -158,6 +158,11 @@ def test_everything_together_may_come_to_its_limit(exposure: Decimal, rule: Rule
         assert (verdict.value, verdict.limit) == (exposure + 1_000, Decimal(1_000_000))
 
 
+@pytest.mark.parametrize(("exposure", "rule"), [("999000", None), ("999000.01", Rule.TOTAL_EXPOSURE)])
+def test_what_was_there_before_does_not_count_twice(exposure: str, rule: Rule | None) -> None:
+    assert rule_of(judged(order(), seen(held("10"), exposure=Decimal(exposure)))) is rule
+
+
 def test_what_makes_nothing_larger_passes_a_total_that_is_over_its_limit() -> None:
     over = Decimal(2_000_000)
     assert isinstance(judged(order("SELL", "20"), seen(held("10"), exposure=over)), Approved)
