@@ -48,6 +48,8 @@ class StateKeeping:
         """Write what changed since the last time."""
         with self._book.holdings() as held:
             days = {name: each.day for name, each in held.accounts.items() if each.day is not None}
+            if not days and not self._written:
+                return  # nothing is measured, and nothing ever was
             days |= {} if self._book.days.all is None else {EVERYTHING: self._book.days.all}
         states = [self._state(name, day) for name, day in days.items()]
         changed = [each for each in states if not each.says_the_same(self._written.get(each.account))]
