@@ -144,7 +144,8 @@ def test_a_halt_by_command_stops_everything_also_without_risk_checks(
     assert command("halt", "--reason", "fire drill", "--by", "ann", REDIS_URL=redis_url).code == 0
     told = "fire drill (by ann)"
     eventually(
-        lambda: worker.get("/ready").json()["missing"].get("trading") == told, message="/ready says it"
+        lambda: worker.get("/ready").json().get("missing", {}).get("trading") == told,
+        message="/ready says it",
     )
     assert worker.get("/ready").status_code == 503
     worker.bar("AAPL", 1, volume=10, open=101)
