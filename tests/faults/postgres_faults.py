@@ -64,7 +64,7 @@ class PostgresFault:
         """Market data must have gone on."""
         longest = max(measures.waits(stage, [f"s{number}" for number in range(SESSIONS)], began))
         result.note_largest("longest wait for a bar in ms", 1e3 * longest)
-        result.expect(longest < LONGEST_WAIT, f"a bar waited {1e3 * longest:.0f} ms")
+        result.expect_in_time(longest < LONGEST_WAIT, f"a bar waited {1e3 * longest:.0f} ms")
 
 
 def killed(server: EmbeddedPostgres, meanwhile: Callable[[], None]) -> None:

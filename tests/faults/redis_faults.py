@@ -54,7 +54,7 @@ class RedisFault:
         result.recover.append(measures.recover(stage, made.ended_at))
         if made.noticed is not None:
             result.note_largest("noticed in s", made.noticed)
-            result.expect(made.noticed <= NOTICED_SECONDS, f"noticed only after {made.noticed:.2f} s")
+            result.expect_in_time(made.noticed <= NOTICED_SECONDS, f"noticed only after {made.noticed:.2f} s")
         compare_gaps(stage, before, made, result)
         result.broken += measures.inexact_sessions(stage)
         result.broken += measures.send(stage, SYMBOLS, BARS)

@@ -50,7 +50,10 @@ class Tally:
 
 @dataclass
 class Result:
-    """The outcome of one experiment. `recover` holds seconds, one per round; `figures` what else it saw."""
+    """The outcome of one experiment. `recover` holds seconds, one per round; `figures` what else it saw.
+
+    `broken` says how its promise was broken, `late` what took longer than promised.
+    """
 
     name: str
     promise: str
@@ -60,6 +63,7 @@ class Result:
     recover: list[float] = field(default_factory=list)
     figures: dict[str, float | str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> bool:
@@ -74,6 +78,11 @@ class Result:
         """Note a way in which the promise is broken, unless it held."""
         if not held:
             self.broken.append(complaint)
+
+    def expect_in_time(self, held: object, complaint: str) -> None:
+        """Note what took too long, unless it held; judged in the long form, on a machine that is not busy."""
+        if not held:
+            self.late.append(complaint)
 
     def expect_nothing_lost(self, tally: Tally, *, crashed: bool = False) -> None:
         """Take over the counts and expect what always holds; only a crash may cost a decision its row."""

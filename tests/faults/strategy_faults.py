@@ -80,7 +80,7 @@ class StrategyFault:
         if self.holds_lock:
             calls = int(stage.worker.sessions()[bad]["bars"])
             result.note_largest("calls until it was found", calls)
-            result.expect(calls <= CALLS, f"it held up the others {calls} times")
+            result.expect_in_time(calls <= CALLS, f"it held up the others {calls} times")
         stage.ended.add(bad)
         stage.worker.control("unsubscribe", SYMBOL, session=bad)
         self._judge_waits(stage, keys, (calm, struck), result)
@@ -101,11 +101,11 @@ class StrategyFault:
         result.note_largest("stalls", stalls)
         result.recover.append(longest)
         limit = 2 * DEADLINE + calm
-        result.expect(
+        result.expect_in_time(
             self.holds_lock or longest <= limit,
             f"others waited {1e3 * longest:.0f} ms, at most {1e3 * limit:.0f}",
         )
-        result.expect(stalls <= 1, f"others were held up {stalls} times")
+        result.expect_in_time(stalls <= 1, f"others were held up {stalls} times")
 
 
 def _stalls(stage: Stage, key: str, since: float) -> int:

@@ -48,7 +48,10 @@ def test_no_secret_is_ever_in_what_settings_show(secret: str, name: str) -> None
 
 
 @settings(deadline=None)
-@given(secrets, st.text(string.printable, max_size=10))
+@given(
+    secrets,
+    st.text(string.printable, max_size=10).filter(lambda text: not any(mark in text for mark in MARK)),
+)
 def test_credentials_in_a_url_are_masked(secret: str, around: str) -> None:
     url = f"redis://user:{secret.replace(' ', '_')}@host:1/0"
     assert not any(mark in masked(f"{around} {url} {around}") for mark in MARK)
