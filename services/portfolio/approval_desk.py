@@ -22,7 +22,7 @@ from services.telemetry.logs import Throttle
 TOPIC = "strategy.approved"
 GROUP = "strategy-worker"
 BATCH = 100
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.25  # a stop waits for it
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 LOG_SECONDS = 30.0

@@ -75,8 +75,9 @@ class EventPublisher:
             try:
                 while self._publish():
                     pass
-                self._news.wait(LOOK_SECONDS)
-                self._news.clear()
+                if not stopping:
+                    self._news.wait(LOOK_SECONDS)
+                    self._news.clear()
             except (StorageUnavailable, ConfigError) as error:
                 self._throttle.log(log.warning, "events_not_published", key="events", reason=str(error))
                 self._stop.wait(RETRY_SECONDS)
