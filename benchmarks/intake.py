@@ -32,6 +32,7 @@ FASTER = Goal(1.0)
 KEYS = 97
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.001
+JOIN_SECONDS = 0.1
 BARE = "CREATE TABLE IF NOT EXISTS bare_strategies (LIKE incoming_strategies)"
 COPY_BARE = f"COPY bare_strategies ({COLUMNS}) FROM STDIN"
 CONFLICT = UPSERT[UPSERT.index("ON CONFLICT") :]
@@ -95,7 +96,7 @@ def _taken_in(database_url: str, payloads: Sequence[bytes], stream: _Stream) -> 
         publisher.publish(topic, str(number % KEYS), each)
     publisher.flush(PATIENCE_SECONDS)
     while isinstance(source, KafkaSource) and source.reason is not None:
-        source.hold([], LOOK_SECONDS)  # to be let into a group takes its time, whatever comes after
+        source.hold([], JOIN_SECONDS)  # to be let into a group takes its time, whatever comes after
     with _emptied(database_url) as database:
         consumer = IntakeConsumer(
             source,

@@ -126,7 +126,7 @@ def test_a_demo_ends_with_books_that_agree_and_leaves_only_report_and_logs(tmp_p
 
 
 def test_the_trades_are_the_same_at_every_speed(tmp_path: Path) -> None:
-    until = ["--until", "2000-12-29"]
+    until = ["--until", "2000-06-30"]
     slow, fast = (_document(tmp_path, "--speed", speed, *until) for speed in ("400", "max"))
     assert slow["signals"] > 0
     assert slow["sessions"] == fast["sessions"]

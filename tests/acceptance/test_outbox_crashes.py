@@ -205,7 +205,7 @@ def test_killed_again_and_again_under_load_every_signal_with_a_row_is_executed_o
     worker = bench.worker()
     for number in range(10):
         worker.subscribe("AAPL", "mock", f"s{number}")
-    for _ in range(4):
+    for _ in range(3):
         with bench.gateway.executes_more():
             for _ in range(50):
                 worker.bar("AAPL", minute)

@@ -17,6 +17,8 @@ from tests.acceptance.conftest import LiveWorker, StartWorker, bar
 from tests.gateway_stub import HANG, GatewayStub
 from tests.support import eventually
 
+SESSIONS = 300
+
 SOURCE = '''
 from strategies.base_strategy import BaseStrategy
 
@@ -175,11 +177,13 @@ def test_a_session_that_is_started_again_under_its_id_goes_on(life: Life) -> Non
     assert life.held() == 2.0
 
 
-def test_a_thousand_sessions_are_all_saved_and_restored(start_worker: StartWorker, database_url: str) -> None:
+def test_hundreds_of_sessions_are_all_saved_and_restored(
+    start_worker: StartWorker, database_url: str
+) -> None:
     settings = {"DATABASE_URL": database_url, "STATE_SECONDS": "2"}
     worker = start_worker(**settings)
     pipeline = worker.redis.pipeline(transaction=False)
-    for number in range(1_000):
+    for number in range(SESSIONS):
         event = {
             "action": "subscribe",
             "symbol": f"SYM{number % 50}",
@@ -188,14 +192,14 @@ def test_a_thousand_sessions_are_all_saved_and_restored(start_worker: StartWorke
         }
         pipeline.publish("system:subscription_updates", json.dumps({**event, "sessionId": f"s{number}"}))
     pipeline.execute()
-    eventually(lambda: worker.metric("worker_sessions", "RUNNING") == 1_000, 60)
+    eventually(lambda: worker.metric("worker_sessions", "RUNNING") == SESSIONS, 60)
     for number in range(50):
         worker.redis.publish(f"market_data:SYM{number}", json.dumps(bar(f"SYM{number}", 0)))
-    eventually(lambda: worker.metric("worker_handler_calls_total", "bar") == 1_000, 30)
+    eventually(lambda: worker.metric("worker_handler_calls_total", "bar") == SESSIONS, 30)
     worker.process.terminate()
     assert worker.process.wait() == 0
     worker = start_worker(**settings)
-    eventually(lambda: worker.metric("worker_sessions", "RUNNING") == 1_000, 60)
+    eventually(lambda: worker.metric("worker_sessions", "RUNNING") == SESSIONS, 60)
     assert all(session["stateRestored"] for session in worker.sessions().values())
 
 
