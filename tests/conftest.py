@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 import redis
+import structlog
 from psycopg2 import sql
 
 from services.db_client import migrate
@@ -19,7 +20,17 @@ _database_numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """Have the processes under test heed every signal, even where this run ignores some, as under nohup."""
+    """Log in plain lines, and have the processes under test heed every signal.
+
+    Pretty tracebacks take long, minutes for a large text. A run under nohup ignores some signals, and what it
+    starts would, too.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
