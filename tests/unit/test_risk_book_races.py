@@ -4,13 +4,11 @@ import random
 import sys
 from decimal import Decimal
 from threading import Thread
-from types import FrameType
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import StrategyTimedOut
 from models.risk import Order, Reduced, Refused
 from services.risk.account import Account
 from services.risk.book import RiskBook
@@ -200,49 +198,3 @@ def answer(book: RiskBook, given_order: Order, kind: str, share: Decimal) -> Non
             book.settle(filled(given_order, str(part)))
         case "reject" | "unknown":
             book.settle(ended(given_order, "rejected" if kind == "reject" else "unknown"))
-
-
-class Interruption:
-    """Raises StrategyTimedOut at the line of the book or what it uses that is reached as number `at`."""
-
-    def __init__(self, at: int) -> None:
-        self.lines = 0
-        self._at = at
-
-    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
-        if "services/risk/" not in frame.f_code.co_filename:
-            return None
-        if event == "line":
-            self.lines += 1
-            if self.lines == self._at:
-                raise StrategyTimedOut("at this line")
-        return self
-
-
-def interrupted(book: RiskBook, at: int) -> bool:
-    """Judge an order and interrupt that at a line; false when it has fewer lines."""
-    before = sys.gettrace()
-    sys.settrace(Interruption(at))
-    try:
-        book.judge(order(quantity="7", price="99"), "main")
-    except StrategyTimedOut:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
-def test_a_check_may_be_interrupted_at_every_line() -> None:
-    goes_on, at = True, 0
-    while goes_on:
-        at += 1
-        book = make_book(held={("s1", "AAPL"): Decimal(10), ("s2", "AAPL"): Decimal(-5)})
-        book.judge(order("SELL", "3", owner="s2"), "main")
-        book.marks.tell("AAPL", 101.0, 1_000.0)
-        goes_on = interrupted(book, at)
-        with book.holdings() as held:
-            assert held.tally.exposure == worst_cases(held, {"AAPL": Decimal(101)})["AAPL"], at
-            assert held.value("main") == 100_000 + 5 * 101, at
-            assert len(held.orders) in {1, 2}
-        assert not isinstance(book.judge(order(), "main"), Refused)
-    assert at > 50
