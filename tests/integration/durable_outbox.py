@@ -30,8 +30,8 @@ class Crashable:
     def put(self, *signals: Signal) -> list[str | None]:
         return [self.outbox.put(signal, time.monotonic()) for signal in signals]
 
-    def taken(self, count: int, seconds: float = 10.0) -> list[OutboxEntry]:
-        """Wait for so many entries and take them."""
+    def taken(self, count: int, seconds: float = 40.0) -> list[OutboxEntry]:
+        """Wait for so many entries and take them; those of a former run may take two looks, 5 s apart."""
         found: list[OutboxEntry] = []
 
         def enough() -> bool:
