@@ -19,6 +19,7 @@ RUN := $(BIN)/python
 MADE := $(VENV)/.made
 DEMO := $(VENV)/.demo-installed
 DEV := $(VENV)/.dev-installed
+BENCH := $(VENV)/.bench-installed
 
 # What the types are checked of.
 SOURCES = main.py config.py models services strategies tests $(wildcard benchmarks/*.py)
@@ -69,7 +70,7 @@ format: $(DEV) ## write the formatting that `make check` asks for
 faults: $(DEV) ## break things: what was lost or doubled, with real servers (FAULTS_ARGS="--quick")
 	@$(RUN) -m tests.faults $(FAULTS_ARGS)
 
-bench: $(DEV) ## measure: ratios to floors measured in the same run
+bench: $(BENCH) ## measure: ratios to floors measured in the same run
 	@$(RUN) -m benchmarks $(BENCH_ARGS)
 
 # --- the virtual environment --------------------------------------------------------------------------------------
@@ -84,14 +85,19 @@ $(MADE):
 		     echo 'On Debian and Ubuntu: apt install python3-venv (or python3-pip).' >&2; exit 2; }
 	@touch $@
 
-$(DEMO): requirements.txt requirements-demo.txt | $(MADE)
+$(DEMO): requirements.txt requirements-report.txt requirements-demo.txt | $(MADE)
 	@echo 'Installing into $(VENV) …'
-	@$(INSTALL) -r requirements.txt -r requirements-demo.txt
+	@$(INSTALL) -r requirements.txt -r requirements-report.txt -r requirements-demo.txt
 	@touch $@
 
-$(DEV): requirements-kafka.txt requirements-oms.txt requirements-dev.txt $(DEMO)
+$(DEV): requirements-history.txt requirements-kafka.txt requirements-oms.txt requirements-dev.txt $(DEMO)
 	@echo 'Installing the tools for tests and checks into $(VENV) …'
-	@$(INSTALL) -r requirements-kafka.txt -r requirements-oms.txt -r requirements-dev.txt
+	@$(INSTALL) -r requirements-history.txt -r requirements-kafka.txt -r requirements-oms.txt -r requirements-dev.txt
+	@touch $@
+
+$(BENCH): requirements-bench.txt $(DEV)
+	@echo 'Installing what the benchmarks compare with into $(VENV) …'
+	@$(INSTALL) -r requirements-bench.txt
 	@touch $@
 
 # --- the locks ----------------------------------------------------------------------------------------------------
@@ -99,18 +105,16 @@ $(DEV): requirements-kafka.txt requirements-oms.txt requirements-dev.txt $(DEMO)
 # Packages that an earlier lock holds are left out of the next one, so that each stands in one file.
 LOCK = build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock'
-LOCKS = requirements.txt requirements-demo.txt requirements-kafka.txt requirements-oms.txt
+LOCKS = requirements.txt requirements-report.txt requirements-demo.txt requirements-history.txt \
+	requirements-kafka.txt requirements-oms.txt
 EXCEPT = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
 
 lock: ## write requirements*.txt anew from pyproject.toml
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.8
 	@$(LOCK) pyproject.toml -o requirements.txt
-	@$(LOCK) --group demo -c requirements.txt $(call EXCEPT,requirements.txt) -o requirements-demo.txt
-	@$(LOCK) --group kafka -c requirements.txt -c requirements-demo.txt \
-		$(call EXCEPT,requirements.txt requirements-demo.txt) -o requirements-kafka.txt
-	@$(LOCK) --group oms -c requirements.txt -c requirements-demo.txt -c requirements-kafka.txt \
-		$(call EXCEPT,requirements.txt requirements-demo.txt requirements-kafka.txt) -o requirements-oms.txt
-	@$(LOCK) --group dev $(foreach lock,$(LOCKS),-c $(lock)) $(call EXCEPT,$(LOCKS)) -o requirements-dev.txt
+	@set -e; earlier=requirements.txt; for group in report demo history kafka oms dev bench; do \
+		$(LOCK) --group $$group $$(printf -- '-c %s ' $$earlier) $(call EXCEPT,$$earlier) -o requirements-$$group.txt; \
+		earlier="$$earlier requirements-$$group.txt"; done
 
 # --- generated code -----------------------------------------------------------------------------------------------
 

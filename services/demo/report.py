@@ -83,7 +83,7 @@ def find_plotly() -> Path:
         script = Path(place) / "package_data" / "plotly.min.js"
         if script.is_file():
             return script
-    raise DemoFailed("plotly is not installed: pip install -r requirements-demo.txt")
+    raise DemoFailed("plotly is not installed: pip install -r requirements-report.txt")
 
 
 def _prices(bars: Sequence[Bar]) -> dict[str, dict[str, list[Any]]]:

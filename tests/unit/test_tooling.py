@@ -16,17 +16,25 @@ from tests.architecture.source import PRODUCT, ROOT, read
 
 LOCKS = {
     "requirements.txt": "dependencies",
+    "requirements-report.txt": "report",
     "requirements-demo.txt": "demo",
+    "requirements-history.txt": "history",
     "requirements-kafka.txt": "kafka",
     "requirements-oms.txt": "oms",
     "requirements-dev.txt": "dev",
+    "requirements-bench.txt": "bench",
 }
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)( ; [^\\]+)? \\$")
 
 # Runtime packages that no import statement names, and optional ones with the place that may import them.
 USED_UNSEEN = {"hiredis": "redis-py parses with it when it is there"}
 OPTIONAL: dict[str, str | tuple[str, ...]] = {
-    "plotly": "services/demo",
+    "plotly": ("services/demo", "services/history"),
+    "apprise": "services/history",
+    "exchange-calendars": "services/history",
+    "numpy": "services/history",
+    "pandas": "services/history",
+    "pyarrow": "services/history",
     "bokeh-sampledata": "services/demo",
     "confluent-kafka": "services/intake",
     "grpcio": ("services/oms", "services/signals/oms_"),
@@ -134,7 +142,7 @@ def test_make_says_what_to_install_when_no_environment_can_be_made(tmp_path: Pat
 
 def test_a_finished_installation_is_not_repeated(tmp_path: Path) -> None:
     folder = checkout(tmp_path)
-    for stamp in (".made", ".demo-installed", ".dev-installed"):
+    for stamp in (".made", ".demo-installed", ".dev-installed", ".bench-installed"):
         (folder / ".venv").mkdir(exist_ok=True)
         (folder / ".venv" / stamp).touch()
     planned = run_make(folder, "-n", "test")
