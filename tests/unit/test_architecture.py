@@ -23,6 +23,8 @@ MAY_SLEEP = {
 RUN_BY_PATH = {
     "services/embedded/supervisor.py": "a program of its own, run with a bare interpreter beside each server",
     "services/freezes/guard.py": "the same, beside each worker",
+    "services/sandbox/page.py": "the language of the sealed hosts, who are programs of their own",
+    "services/sandbox/protocol.py": "the same",
 }
 
 
