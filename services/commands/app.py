@@ -16,6 +16,7 @@ from services.commands import worker
 from services.commands.dead_letters import dead_letters
 from services.commands.demo import demo
 from services.commands.doctor import doctor
+from services.commands.engine import engine
 from services.commands.executions import executions
 from services.commands.gateway import gateway
 from services.commands.intake import make_intake
@@ -99,6 +100,7 @@ def build(stop: StopSignal) -> typer.Typer:
     app.add_typer(signals, name="signals")
     app.add_typer(executions, name="executions")
     app.add_typer(strategies, name="strategies")
+    app.add_typer(engine, name="engine")
     app.add_typer(dead_letters, name="dead-letters")
     return app
 

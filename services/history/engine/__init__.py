@@ -1,0 +1,1 @@
+"""Strategies × universe: what is run, by whom, when, and what becomes of the results."""

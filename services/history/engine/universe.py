@@ -1,0 +1,148 @@
+"""The rows of many symbols: a file read once, from front to back, and put down symbol by symbol.
+
+What it takes in memory does not grow with the symbols: rows wait in a buffer for their turn to be written to
+a file of our own, from which each process reads the symbol that it works on.
+"""
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+from msgspec import Struct
+
+from models.errors import ConfigError
+from services.history.rows import LAYOUT, MICROSECOND, NO_TIME, SymbolRows
+from services.history.table_file import table_rows
+
+BUFFER_BYTES = 16 * 1024 * 1024
+STEPS = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
+
+
+class SymbolSlice(Struct, frozen=True):
+    """Where the rows of a symbol stand in the file of the universe: (offset, bytes) of each piece."""
+
+    symbol: str
+    timeframe: str
+    pieces: tuple[tuple[int, int], ...]
+    data_hash: str
+
+    def read(self, path: Path) -> SymbolRows:
+        """Read the rows."""
+        rows = SymbolRows(self.symbol, self.timeframe)
+        with path.open("rb") as file:
+            for offset, size in self.pieces:
+                file.seek(offset)
+                for time, *values in LAYOUT.iter_unpack(file.read(size)):
+                    rows.add(time, values)
+        return rows
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return sum(size for _, size in self.pieces) // LAYOUT.size
+
+
+class Universe:
+    """The symbols of a file, and their rows in a file of our own, which goes with `close`."""
+
+    def __init__(self, folder: tempfile.TemporaryDirectory[str], slices: dict[str, SymbolSlice]) -> None:
+        self._folder = folder
+        self.path = Path(folder.name) / "rows"
+        self.slices = slices
+        self.data_hash = _digest(f"{name} {each.data_hash}" for name, each in sorted(slices.items()))
+
+    @classmethod
+    def read(cls, path: Path, *, timeframe: str | None = None) -> Self:
+        """Read a CSV, CSV.gz or Parquet file. Raises ConfigError for one that holds no bars.
+
+        `timeframe` names the bars; without it they are named by the step that most of them keep.
+        """
+        folder = tempfile.TemporaryDirectory(prefix="strategy-worker-universe-")
+        try:
+            with (Path(folder.name) / "rows").open("wb") as out:
+                sorting = _Sorting(out.write)
+                for symbol, time, values in table_rows(path):
+                    sorting.add(symbol, time, LAYOUT.pack(time, *values))
+                slices = sorting.finish(timeframe)
+        except BaseException:
+            folder.cleanup()
+            raise
+        if not slices:
+            folder.cleanup()
+            raise ConfigError(f"{path} holds no rows")
+        return cls(folder, slices)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[SymbolSlice]:
+        return iter(self.slices.values())
+
+    def close(self) -> None:
+        """Take the file of our own away."""
+        self._folder.cleanup()
+
+
+class _Sorting:
+    """Takes rows as they come, and writes them symbol by symbol whenever enough of them wait."""
+
+    def __init__(self, write: Callable[[bytearray], int]) -> None:
+        self._write = write
+        self._waiting: dict[str, bytearray] = {}
+        self._waiting_bytes = self._written = 0
+        self._pieces: dict[str, list[tuple[int, int]]] = {}
+        self._hashes: dict[str, hashlib._Hash] = {}
+        self._last: dict[str, int] = {}
+        self._steps: Counter[int] = Counter()
+
+    def add(self, symbol: str, time: int, row: bytes) -> None:
+        waiting = self._waiting.get(symbol)
+        if waiting is None:
+            waiting = self._waiting[symbol] = bytearray()
+        waiting += row
+        last = self._last.get(symbol, NO_TIME)
+        if last != NO_TIME and time > last:
+            self._steps[time - last] += 1
+        self._last[symbol] = time
+        self._waiting_bytes += len(row)
+        if self._waiting_bytes >= BUFFER_BYTES:
+            self._flush()
+
+    def finish(self, timeframe: str | None) -> dict[str, SymbolSlice]:
+        self._flush()
+        name = timeframe or _timeframe(self._steps)
+        return {
+            symbol: SymbolSlice(symbol, name, tuple(pieces), self._hashes[symbol].hexdigest())
+            for symbol, pieces in self._pieces.items()
+        }
+
+    def _flush(self) -> None:
+        for symbol, waiting in self._waiting.items():
+            self._pieces.setdefault(symbol, []).append((self._written, len(waiting)))
+            self._hashes.setdefault(symbol, hashlib.sha256()).update(waiting)
+            self._write(waiting)
+            self._written += len(waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+
+def _timeframe(steps: Counter[int]) -> str:
+    """Name the step that most bars keep: 60 seconds is 1m, a day 1d."""
+    if not steps:
+        return "1d"
+    seconds = max(1, round(steps.most_common(1)[0][0] * MICROSECOND.total_seconds()))
+    unit = max(unit for unit in STEPS if seconds % unit == 0)
+    return f"{seconds // unit}{STEPS[unit]}"
+
+
+def _digest(lines: Iterator[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()

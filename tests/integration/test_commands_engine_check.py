@@ -1,0 +1,46 @@
+"""`engine check`: what is wrong with a file of bars."""
+
+from pathlib import Path
+
+from tests.integration.command_line import command
+
+DIRTY = """symbol,date,open,high,low,close,volume
+AAPL,2024-01-02,10,11,9,10,100
+AAPL,2024-01-03,,11,9,10,100
+AAPL,2024-01-04,10,11,9,5,100
+MSFT,2024-01-02,10,11,9,10,100
+"""
+
+
+def test_what_is_found_is_named_and_mended_only_where_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "bars.csv"
+    file.write_text(DIRTY)
+    ended = command("engine", "check", "--data", str(file), "--repair", "fill-open", "--json", "--strict")
+    assert ended.code == 1
+    assert ended.json["symbols"] == 2
+    assert ended.json["dirty"] == [
+        {
+            "symbol": "AAPL",
+            "rows": 3,
+            "left_out": 1,
+            "findings": [
+                {
+                    "kind": "inconsistent_bar",
+                    "count": 1,
+                    "examples": ["2024-01-04 open 10 high 11 low 9 close 5"],
+                }
+            ],
+            "repaired": {"fill-open": 1},
+        }
+    ]
+    assert file.read_text() == DIRTY
+
+
+def test_a_table_names_the_symbols_to_look_at(tmp_path: Path) -> None:
+    file = tmp_path / "bars.csv"
+    file.write_text(DIRTY)
+    ended = command("engine", "check", "--data", str(file))
+    assert ended.code == 0
+    assert "1 × blank" in ended.output
+    assert "MSFT" not in ended.output
+    assert ended.output.endswith("2 symbols, 4 rows: 1 to look at\n")
