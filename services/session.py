@@ -20,13 +20,14 @@ from models.lease import Standing
 from models.market_data import Bar, Trade
 from models.session import AssetType, Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal
-from services.session_description import describe_identity, describe_position
+from services.session_description import describe_counts, describe_identity, describe_position
 from services.signal_stamp import SignalStamp
 from services.signals.outcome import failed
 from services.state_memory import SessionMemory
 from services.telemetry.logs import Throttle
 from services.turn import Errand, Letter, Retired, Turn
 from strategies.base_strategy import BaseStrategy
+from strategies.watching import watched_by
 
 LOG_SECONDS = 1.0
 GAP_FENCE = "gap_fence"
@@ -65,7 +66,7 @@ class SessionHost:
 
     `submit` takes a signal, the receipt of its event (monotonic seconds), and why it must not be sent, if so;
     it returns why it is refused, or None. `post` has the data thread call `session.handle(event)` soon.
-    `unroute` takes a session out of the routing table; after `max_errors` in a row it is given up.
+    `unroute` takes a session off one symbol in the routing table; after `max_errors` in a row it is given up.
     `count_error` counts a failed call by the strategy's name. `changed` tells that the session with this key
     is in another state. A call may take `deadline_ms`; a class may ask for more, up to `deadline_max_ms`.
     `claim` takes a session for this worker; it returns the worker that has it, or None when it is this one,
@@ -109,6 +110,7 @@ class Session:
         "signals",
         "state",
         "strategy",
+        "symbols",
         "trades",
     )
 
@@ -121,6 +123,7 @@ class Session:
     ) -> None:
         self.identity = identity
         self.strategy = strategy
+        self.symbols = (identity.symbol, *watched_by(strategy))
         self.state = SessionState.STARTING
         self.reason: str | None = None
         asked_ms = type(strategy).deadline_ms or host.deadline_ms
@@ -205,8 +208,7 @@ class Session:
     def failed(self, error: BaseException) -> None:
         """Contain an error of the strategy; give it up after too many in a row, or one call too long."""
         events = self.bars + self.trades
-        in_a_row = events == self.events_at_error and self._errors_in_a_row > 0
-        self._errors_in_a_row = self._errors_in_a_row + 1 if in_a_row else 1
+        self._errors_in_a_row = self._errors_in_a_row + 1 if events == self.events_at_error else 1
         self.events_at_error = events
         self._host.count_error(self._name)
         throttle.log(
@@ -234,11 +236,16 @@ class Session:
         if self.state is SessionState.HALTED:
             return  # until a person has looked, whatever else happens
         self.state, self.reason = state, reason
-        self._host.unroute(self.identity.symbol, self)
+        self.unroute()
         self._host.changed(self.identity.key)
         log.error("session_ended", session=self.identity.key, state=state.value, reason=reason)
         if state is SessionState.QUARANTINED:
             self.withdraw()
+
+    def unroute(self) -> None:
+        """Have no more market data told to the strategy, of any symbol."""
+        for symbol in self.symbols:
+            self._host.unroute(symbol, self)
 
     def withdraw(self) -> None:
         """Take back what was sent in the call under way, which does not return, as far as it has not left."""
@@ -250,17 +257,14 @@ class Session:
         return {
             **describe_identity(self.identity, self.state, self.reason),
             "strategy": self._name,
-            "bars": self.bars,
-            "trades": self.trades,
-            "signals": self.signals,
-            "outcomes": dict(self.outcomes),
+            "watchedSymbols": list(self.symbols[1:]),
+            **describe_counts(self.bars, self.trades, self.signals, self.outcomes),
             "position": describe_position(self.strategy.position),
             **self.memory.describe(),
         }
 
     def _answered(self, report: ExecutionReport) -> None:
-        told = self.memory.answer(report)
-        if told is None:
+        if (told := self.memory.answer(report)) is None:
             return  # of an earlier session under the same key, or answered before
         self.outcomes[_outcome(told)] += 1
         if self.state in {SessionState.STOPPED, SessionState.STANDBY}:  # `on_stop` was its last word
@@ -281,7 +285,7 @@ class Session:
     def _stopped(self) -> None:
         if self.state in {SessionState.STOPPED, SessionState.QUARANTINED}:
             return  # a quarantined strategy may still be running somewhere
-        self._host.unroute(self.identity.symbol, self)  # here, so that it is known which bar was its last
+        self.unroute()  # here, so that it is known which bar was its last
         if self.state is not SessionState.STANDBY:
             self.state = SessionState.STOPPED
         self.strategy.on_stop()
@@ -292,7 +296,7 @@ def _barred(session: Session) -> str | None:
     memory = session.memory
     if session.state is SessionState.STANDBY:
         return Standing.LOST
-    if memory.feed is not None and memory.feed.fenced_for is not None:
+    if any(feed.fenced_for is not None for feed in memory.feeds):
         return GAP_FENCE
     return TOO_MANY if len(memory.open_signals) >= MOST_OPEN_SIGNALS else None
 

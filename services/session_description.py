@@ -1,5 +1,6 @@
 """What is shown of sessions, at /sessions and in the registry, in the names of the wire."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from models.position import Position
@@ -18,6 +19,11 @@ def describe_identity(identity: SessionIdentity, state: SessionState, reason: st
         "reason": reason,
         "startedAt": identity.started_at.isoformat(),
     }
+
+
+def describe_counts(bars: int, trades: int, signals: int, outcomes: Mapping[str, int]) -> dict[str, Any]:
+    """Return what a session was told and sent, and what became of it."""
+    return {"bars": bars, "trades": trades, "signals": signals, "outcomes": dict(outcomes)}
 
 
 def describe_position(given: object) -> dict[str, float]:

@@ -152,7 +152,7 @@ class StateDesk:
         if session.reason is None:
             try:
                 state = encode_state(session.strategy.get_state())
-                last_bars = memory.feed.last_bars() if memory.feed is not None else last_bars
+                last_bars = memory.last_bars() if memory.feeds else last_bars
             except StrategyTimedOut:
                 raise
             except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it

@@ -23,7 +23,7 @@ class SessionMemory:
     saved before a crash, and not yet written in the table. `restored` tells whether `set_state` was given a
     state; else `reason` says why not. `seen` holds the newest bar per timeframe that the state had seen when
     it was saved. `saved` is what was handed in to be saved last, `fence` the number of the lease that it is
-    saved under; `feed` what its bars come from, None before it is routed.
+    saved under; `feeds` what its bars come from, its own symbol's first; none before it is routed.
     """
 
     open_signals: set[str] = field(default_factory=set)
@@ -34,7 +34,7 @@ class SessionMemory:
     seen: dict[str, datetime] = field(default_factory=dict)
     saved: SavedState | None = None
     fence: int = UNLEASED
-    feed: SymbolFeed | None = None
+    feeds: tuple[SymbolFeed, ...] = ()
     is_warming_up: bool = False
     warm_up_bars: int = 0
     warm_up_signals: int = 0
@@ -72,5 +72,26 @@ class SessionMemory:
             "stateSavedAt": None if self.saved is None else self.saved.saved_at.isoformat(),
             "warmUpBars": self.warm_up_bars,
             "warmUpSignals": self.warm_up_signals,
-            "gapDetection": "none" if self.feed is None else self.feed.detection,
+            "gapDetection": self._gap_detection(),
         }
+
+    def seen_of(self, feed: SymbolFeed) -> dict[str, datetime]:
+        """Return the newest bar per timeframe of one feed that the restored state had seen."""
+        named = {timeframe: self._name(feed, timeframe) for timeframe in feed.recent}
+        return {timeframe: self.seen[name] for timeframe, name in named.items() if name in self.seen}
+
+    def last_bars(self) -> dict[str, datetime]:
+        """Return the newest bar per timeframe, as `seen` names it: with the symbol where it is another."""
+        return {
+            self._name(feed, timeframe): moment
+            for feed in self.feeds
+            for timeframe, moment in feed.last_bars().items()
+        }
+
+    def _name(self, feed: SymbolFeed, timeframe: str) -> str:
+        return timeframe if feed is self.feeds[0] else f"{feed.symbol} {timeframe}"
+
+    def _gap_detection(self) -> str:
+        """Return how well gaps are known, never more than of the symbol of which least is."""
+        known = {feed.detection for feed in self.feeds}
+        return next((level for level in ("bars", "exact") if level in known), "none")

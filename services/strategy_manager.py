@@ -145,7 +145,7 @@ class StrategyManager:
             if held.state not in ENDED:
                 held.state, held.reason = SessionState.STANDBY, reason
             self._states.forsake(held)
-            self._router.remove(held.identity.symbol, held)
+            held.unroute()
             self._host.post(held, Lifecycle("stop", datetime.now(UTC)))
 
     def stop_session(self, session_id: str) -> int:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from numbers import Number
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, get_args
@@ -46,7 +46,7 @@ def _refuse_position(strategy: "BaseStrategy", _value: object) -> NoReturn:
 
 
 class BaseStrategy(_Booked, ABC):
-    """A strategy: it is told of bars and trades of one symbol, and sends signals.
+    """A strategy: it is told of bars and trades of its symbol, and sends signals.
 
     Override `on_bar` and `on_trade`; everything else is optional. One instance serves one session, and
     is never called by two threads at once. What it must declare, if anything, stands on the class:
@@ -54,6 +54,7 @@ class BaseStrategy(_Booked, ABC):
     - `name`, under which sessions start it (default: the class's name in snake_case, `buy_the_dip` below);
     - `parameters`, with types, bounds and defaults;
     - `warmup_bars`, how many past bars it needs before its decisions count;
+    - `watched_symbols`, further symbols whose bars and trades it is told of; it trades its own alone;
     - `deadline_ms`, the time that one call may take, where HANDLER_DEADLINE_MS is too little.
 
     Made by hand in a test it needs no worker: its signals collect in `sent_signals`. Its host, or such a
@@ -72,6 +73,7 @@ class BaseStrategy(_Booked, ABC):
     name: ClassVar[str] = ""
     parameters: ClassVar[Parameters] = Parameters()
     warmup_bars: int = 0
+    watched_symbols: Collection[str] = ()
     deadline_ms: ClassVar[int | None] = None
 
     if TYPE_CHECKING:

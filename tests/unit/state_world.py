@@ -152,8 +152,10 @@ class World:
         self.manager.report(signal.session_key, report)
         return report
 
-    def _submit(self, signal: Signal, _received_at: float, _barred: str | None) -> None:
-        self.sent.append(signal)
+    def _submit(self, signal: Signal, _received_at: float, barred: str | None) -> str | None:
+        if barred is None:
+            self.sent.append(signal)
+        return barred
 
     def _post(self, session: Session, letter: Letter) -> None:
         self.letters.append((session, letter))
