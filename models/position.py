@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from models.execution import ExecutionReport
-from models.signal import Signal
+from models.signal import Action, Decision
 
 DUST = 1e-12
 
@@ -49,10 +49,14 @@ class Position(Struct, frozen=True):
         """Return the profit of closing at `price`, in the quote currency, before fees."""
         return (price - self.average_price) * self.quantity
 
-    def after_signal(self, signal: Signal) -> Self:
+    def after_signal(self, signal: Decision) -> Self:
         """Return the position with one more signal on its way."""
         ahead = _sum(self.expected, _signed(signal.action, signal.quantity))
         return replace(self, unanswered=self.unanswered + 1, ahead=ahead)
+
+    def after_reduction(self, action: Action, by: float) -> Self:
+        """Return the position when a signal on its way is sent for `by` units less than was decided."""
+        return replace(self, ahead=_sum(self.expected, -_signed(action, by)))
 
     def after_report(self, report: ExecutionReport) -> Self:
         """Return the position once a signal has its answer.

@@ -1,11 +1,16 @@
 """What of a session survives a restart."""
 
+import json
 from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec import Struct
 
+from models.errors import StrategyRejected
 from models.lease import UNLEASED
 from models.position import Position
+
+MAX_STATE_BYTES = 64 * 1024
 
 
 class SavedState(Struct, frozen=True, kw_only=True):
@@ -46,3 +51,35 @@ class SavedState(Struct, frozen=True, kw_only=True):
             and self.source_hash == other.source_hash
             and self.fence == other.fence
         )
+
+
+def encode_state(given: object) -> str:
+    """Return what `get_state` returned as JSON.
+
+    Raises StrategyRejected unless it is a dict of JSON values with text as keys, of at most 64 KiB.
+    """
+    if not isinstance(given, dict):
+        raise StrategyRejected(f"get_state returned {type(given).__name__}; it must return a dict")
+    try:
+        text = json.dumps(given, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
+        _check_keys(given)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StrategyRejected(f"what get_state returned is not JSON: {error}") from None
+    if size > MAX_STATE_BYTES:
+        raise StrategyRejected(
+            f"what get_state returned is {size} bytes as JSON; at most {MAX_STATE_BYTES} are kept"
+        )
+    return text
+
+
+def _check_keys(value: Any) -> None:
+    """Refuse keys that JSON would turn into text: they would come back as something else."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is no text")
+            _check_keys(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_keys(each)

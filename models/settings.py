@@ -124,6 +124,13 @@ def _file(path: Path) -> Path:
     return path
 
 
+def _modules(text: str) -> str:
+    for each in text.split(",") if text else []:
+        if not all(part.isidentifier() for part in each.strip().split(".")):
+            raise ValueError("must be names of modules with commas between, like numpy,pandas")
+    return text
+
+
 def _time_of_day(text: str) -> str:
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
         raise ValueError("must be a time of day in UTC, like 00:00 or 21:30")
@@ -139,6 +146,7 @@ Host = Annotated[str, Field(pattern=r"^[^\s@]{1,255}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Servers = Annotated[str, AfterValidator(_servers)]
 Address = Annotated[str, AfterValidator(_address)]
+Modules = Annotated[str, AfterValidator(_modules)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Money = Annotated[float, Field(gt=0)]
@@ -195,6 +203,10 @@ class Settings(BaseModel):
     max_handler_errors: int = Field(10, ge=1, le=1_000_000, description="errors in a row until ERROR")
     sandbox: Literal["required", "insecure-dev"] = Field(
         "required", description="insecure-dev runs stored code unsealed"
+    )
+    sandbox_modules: Modules = Field("", description="what stored code may import too, like numpy,pandas")
+    sandbox_memory_mb: int = Field(
+        256, ge=16, le=1_048_576, description="memory that a sealed process may take, MiB"
     )
 
     # Sessions and market data
@@ -272,6 +284,10 @@ class Settings(BaseModel):
     shutdown_seconds: Seconds = Field(30.0, description="time to stop everything in order")
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL")
     log_format: LogFormat = Field("json", description="json lines, or console for people")
+
+    def modules_of_sandbox(self) -> tuple[str, ...]:
+        """The names in SANDBOX_MODULES."""
+        return tuple(each.strip() for each in self.sandbox_modules.split(",") if each.strip())
 
     def describe(self) -> dict[str, str | int | float | None]:
         """Every setting by its NAME, fit to be shown: secrets are *** and URLs hold no credentials."""

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from models.errors import ConfigError, StorageConflict, StorageUnavailable, StrategyTimedOut
 from models.execution import ExecutionReport
-from models.saved_state import SavedState
+from models.saved_state import SavedState, encode_state
 from models.session import SessionIdentity, SessionState
 from services.session import Session
 from services.signals.fence import Fence, Unfenced
-from services.state_capture import capture, encode_state
+from services.state_capture import capture
 from services.state_history import Past, PastSignal, SignalHistory
 from services.state_keeper import StateKeeper
 from services.state_memory import NEVER_SAVED

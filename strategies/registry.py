@@ -28,7 +28,7 @@ BUILT_IN: tuple[type[BaseStrategy], ...] = (
     SmaCross,
 )
 NAME = re.compile(r"[a-z0-9_.-]{1,64}")
-_HOOKS = ("on_bar", "on_trade", "on_start", "on_stop", "on_execution", "on_gap", "get_state", "set_state")
+HOOKS = ("on_bar", "on_trade", "on_start", "on_stop", "on_execution", "on_gap", "get_state", "set_state")
 
 
 class StrategyRegistry:
@@ -121,17 +121,18 @@ def check_strategy(cls: object) -> None:
 
 
 def _check_hooks(cls: type[BaseStrategy]) -> None:
-    """Refuse what would only make a coroutine or a generator when it is called, and never run."""
-    for name in _HOOKS:
-        hook = getattr(cls, name)
-        if inspect.iscoroutinefunction(hook) or inspect.isasyncgenfunction(hook):
-            raise StrategyRejected(
-                f"{cls.__name__}.{name} is async and would never run; write `def {name}` without await"
-            )
-        if inspect.isgeneratorfunction(hook):
-            raise StrategyRejected(
-                f"{cls.__name__}.{name} is a generator and would never run; write it without yield"
-            )
+    for name in HOOKS:
+        check_hook(f"{cls.__name__}.{name}", getattr(cls, name))
+
+
+def check_hook(name: str, hook: object) -> None:
+    """Raise StrategyRejected for what would only make a coroutine or generator when called."""
+    if inspect.iscoroutinefunction(hook) or inspect.isasyncgenfunction(hook):
+        raise StrategyRejected(
+            f"{name} is async and would never run; write `def {name.rpartition('.')[2]}` without await"
+        )
+    if inspect.isgeneratorfunction(hook):
+        raise StrategyRejected(f"{name} is a generator and would never run; write it without yield")
 
 
 def _check_warmup_bars(cls: type[BaseStrategy]) -> None:

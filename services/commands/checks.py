@@ -13,6 +13,7 @@ from services.commands.strategies import load
 from services.db_client import Cursor, Database
 from services.db_migrations import MIGRATIONS, read_migrations
 from services.execution_route import make_gateway_client, make_oms_client
+from services.sandbox.opening import open_sandbox
 
 REFUSES_CREDENTIALS = {401, 403}
 AWAY_BEHIND_PROXY = {502, 503, 504}
@@ -36,6 +37,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         "redis": check_redis,
         "database": check_database,
         settings.execution_route: check_oms if settings.execution_route == "oms" else check_gateway,
+        "sandbox": check_sandbox,
         f"HEALTH_PORT {settings.health_port}": check_health_port,
         f"METRICS_PORT {settings.metrics_port}": check_metrics_port,
     }
@@ -118,6 +120,14 @@ def check_oms(settings: Settings) -> str:
     if status in REFUSES_CREDENTIALS:
         raise CommandFailed(f"{address} refuses our credentials: correct OMS_TOKEN")
     return f"{address} answers"
+
+
+def check_sandbox(settings: Settings) -> str:
+    """Strategies stored as Python can be run here, and the seal holds what tries to break it."""
+    open_sandbox(settings).stop()
+    if settings.sandbox == "insecure-dev":
+        return "SANDBOX=insecure-dev: stored code runs unsealed; never let it where it can do harm"
+    return "stored code runs sealed, and attempts to break the seal failed"
 
 
 def check_health_port(settings: Settings) -> str:

@@ -29,15 +29,15 @@ from models.execution import ExecutionReport
 from models.gap import Gap
 from models.market_data import Bar, Trade
 from models.position import Position
+from models.saved_state import MAX_STATE_BYTES
 from models.session import Lifecycle
 from models.signal import Action
 
 LONGEST_SOURCE = 256 * 1024
-LONGEST_STATE = 64 * 1024  # as JSON, in bytes of UTF-8
 LONGEST_LOG = 2_000
 LONGEST_TRACEBACK = 4_000
 LONGEST_MESSAGE = 500
-LONGEST_FRAME = LONGEST_STATE + 1024
+LONGEST_FRAME = MAX_STATE_BYTES + 1024
 """Of a host, in bytes, without the length before it. Metadata of a signal has 8 KiB at most."""
 
 LARGEST_FLOAT = 1.7976931348623157e308
@@ -223,7 +223,7 @@ class State(Struct, frozen=True, kw_only=True, tag=True):
     """What `get_state` returned, as JSON text."""
 
     seq: Number
-    state: Annotated[str, Meta(max_length=LONGEST_STATE)]
+    state: Annotated[str, Meta(max_length=MAX_STATE_BYTES)]
 
 
 class Done(Struct, frozen=True, kw_only=True, tag=True):

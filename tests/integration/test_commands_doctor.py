@@ -46,7 +46,7 @@ def test_with_nothing_wrong_every_line_is_well_and_the_exit_code_0(
 ) -> None:
     ended = command("doctor", DATABASE_URL=database_url, **well)
     assert ended.code == 0, ended.output
-    assert [line[0] for line in ended.output.splitlines()] == ["✓"] * 7
+    assert [line[0] for line in ended.output.splitlines()] == ["✓"] * 8
 
 
 def test_one_thing_wrong_is_exit_code_1_and_one_line_of_json(well: dict[str, str]) -> None:

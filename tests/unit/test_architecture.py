@@ -14,6 +14,7 @@ READS_THE_ENVIRONMENT = {
     "config.py": "the one reader of the environment",
     "services/embedded/launcher.py": "passes the loader's variables on to the interpreter that it starts",
     "services/freezes/watch.py": "the same",
+    "services/sandbox/client.py": "the same",
 }
 MAY_SLEEP = {
     "tests/integration/test_isolation.py": "its strategies hang on purpose, as an author's may",
@@ -23,8 +24,7 @@ MAY_SLEEP = {
 RUN_BY_PATH = {
     "services/embedded/supervisor.py": "a program of its own, run with a bare interpreter beside each server",
     "services/freezes/guard.py": "the same, beside each worker",
-    "services/sandbox/page.py": "the language of the sealed hosts, who are programs of their own",
-    "services/sandbox/protocol.py": "the same",
+    "services/sandbox/zygote.py": "what sealed hosts are forked from",
 }
 
 

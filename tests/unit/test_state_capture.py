@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.errors import StrategyRejected
-from services.state_capture import MAX_STATE_BYTES, encode_state
+from models.saved_state import MAX_STATE_BYTES, encode_state
 
 DEEP: Any = {}
 for _ in range(100_000):

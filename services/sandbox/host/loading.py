@@ -1,0 +1,142 @@
+"""Makes a strategy of a stranger's source, in one of its three forms, or says on which line it fails."""
+
+import ast
+import linecache
+import sys
+import traceback
+from collections.abc import Iterator
+from types import CodeType, ModuleType
+from typing import Any, NamedTuple
+
+from models.errors import StrategyError
+from services.sandbox.host.forms import handlers_strategy, script_strategy, surroundings
+from services.sandbox.protocol import LONGEST_MESSAGE, Form, Load
+from strategies.base_strategy import BaseStrategy
+from strategies.registry import HOOKS, check_strategy
+
+FILE = "strategy.py"
+MODULE = "strategy"
+MOST_WARMUP_BARS = 10_000_000
+
+
+class NotLoadable(Exception):
+    """A source that makes no strategy; line and column count from 1, where they are known."""
+
+    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason[:LONGEST_MESSAGE]
+        self.line = line
+        self.column = column
+
+
+class LoadedStrategy(NamedTuple):
+    """A strategy that was made, and which form its source has."""
+
+    strategy: BaseStrategy
+    form: Form
+
+
+def load_strategy(load: Load) -> LoadedStrategy:
+    """Compile the source, run it where its form asks for that, and make the instance.
+
+    Raises NotLoadable for everything that goes wrong in it.
+    """
+    linecache.cache[FILE] = (len(load.source), None, load.source.splitlines(keepends=True), FILE)
+    try:
+        tree = ast.parse(load.source, FILE)
+        code = compile(tree, FILE, "exec")
+        form = form_of(tree)
+        strategy = _make(form, code, load)
+        _check_warmup_bars(strategy)
+    except NotLoadable:
+        raise
+    except BaseException as error:  # noqa: BLE001 — a stranger's code: even SystemExit stays in it
+        raise _explained(error) from None
+    return LoadedStrategy(strategy, form)
+
+
+def form_of(tree: ast.Module) -> Form:
+    """Tell a source's form by what it defines at its top: a strategy class, handlers, or neither."""
+    if any(_is_strategy(node, tree) for node in tree.body):
+        return "class"
+    if any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in HOOKS for node in tree.body
+    ):
+        return "handlers"
+    return "script"
+
+
+def _is_strategy(node: ast.stmt, tree: ast.Module) -> bool:
+    """Tell whether a statement defines a class that descends from BaseStrategy, as far as can be seen."""
+    names = {"BaseStrategy", *_imported_from_strategies(tree)}
+    for each in tree.body:
+        if isinstance(each, ast.ClassDef) and any(
+            ast.unparse(base).split(".")[-1] in names for base in each.bases
+        ):
+            names.add(each.name)
+            if each is node:
+                return True
+    return False
+
+
+def _imported_from_strategies(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "strategies":
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+def _make(form: Form, code: CodeType, load: Load) -> BaseStrategy:
+    module = ModuleType(MODULE)
+    sys.modules[MODULE] = module  # dataclasses and the like look there
+    namespace: dict[str, Any] = vars(module)
+    namespace.update(surroundings(load))
+    if form == "script":
+        return script_strategy(code, namespace, load)
+    exec(code, namespace)  # noqa: S102 — what this process is for
+    if form == "handlers":
+        return handlers_strategy(namespace, load)
+    chosen = _the_one_class(namespace)
+    check_strategy(chosen)
+    return chosen.build(load.strategy_id, load.symbol, load.session_id, load.parameters)
+
+
+def _the_one_class(namespace: dict[str, Any]) -> type[BaseStrategy]:
+    defined = {
+        cls
+        for cls in namespace.values()
+        if isinstance(cls, type)
+        and issubclass(cls, BaseStrategy)
+        and cls.__module__ == MODULE
+        and not cls.__name__.startswith("_")
+    }
+    last = [
+        cls for cls in defined if not any(other is not cls and issubclass(other, cls) for other in defined)
+    ]
+    if len(last) != 1:
+        names = ", ".join(sorted(cls.__name__ for cls in last)) or "none"
+        raise NotLoadable(
+            f"one strategy class is needed, and there are: {names}; begin the names of others with _"
+        )
+    return last[0]
+
+
+def _check_warmup_bars(strategy: BaseStrategy) -> None:
+    asked: object = strategy.warmup_bars
+    if type(asked) is not int or not 0 <= asked <= MOST_WARMUP_BARS:
+        raise NotLoadable(f"warmup_bars is {asked!r}; it must be a whole number of bars, 0 or more")
+
+
+def _explained(error: BaseException) -> NotLoadable:
+    """Say in one line what went wrong, and where in the source."""
+    line, column, text = None, None, ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == FILE:
+            line = number
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 — a stranger's code: even the text of an error is
+        text = "(its text cannot be had)"
+    if isinstance(error, SyntaxError) and error.filename == FILE:
+        line, column, text = error.lineno, error.offset or None, error.msg
+    said = text if isinstance(error, StrategyError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+    return NotLoadable(" ".join(said.split()), line, column)

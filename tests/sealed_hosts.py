@@ -1,0 +1,132 @@
+"""A worker's part in a test of sealed hosts: spawn, load, send events, hear answers, learn of ends."""
+
+import queue
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from models.market_data import Bar
+from services.sandbox.client import Zygote
+from services.sandbox.ending import Ending, ending_of
+from services.sandbox.orders import Ended
+from services.sandbox.protocol import (
+    BarEvent,
+    Done,
+    Event,
+    FrameReader,
+    FromHost,
+    Load,
+    Loaded,
+    NotLoaded,
+    Sealed,
+    batch_frame,
+    decode_from_host,
+    encode_event,
+    frame,
+)
+
+NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
+SECONDS = 20.0
+MEMORY_BYTES = 128 * 1024 * 1024
+
+
+def bar(minute: int = 0, close: float = 100.0) -> Bar:
+    return Bar("AAPL", "1m", close, close, close, close, 10.0, NOON + timedelta(minutes=minute))
+
+
+def load(source: str, parameters: Mapping[str, Any] | None = None) -> Load:
+    return Load(
+        source=source,
+        session_key="session-1",
+        strategy_id="strategy-1",
+        symbol="AAPL",
+        session_id="session-1",
+        parameters=dict(parameters or {}),
+    )
+
+
+class SealedHost:
+    """One host of a zygote, as its worker sees it."""
+
+    def __init__(self, zygote: Zygote) -> None:
+        self._ends: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        self.process = zygote.spawn(self._ends.put)
+        self.process.channel.settimeout(SECONDS)
+        self._reader = FrameReader()
+        self._heard: list[FromHost] = []
+        self._next = 1
+        self.killed_for: Ending | None = None
+
+    def hear(self) -> FromHost:
+        """Return the next frame; EOFError when there is none because the host has ended."""
+        while not self._heard:
+            received = self.process.channel.recv(1 << 16)
+            if not received:
+                raise EOFError
+            self._heard += map(decode_from_host, self._reader.feed(received))
+        return self._heard.pop(0)
+
+    def load(self, source: str, parameters: Mapping[str, Any] | None = None) -> Loaded | NotLoaded:
+        """Load a source and return what came of it."""
+        assert isinstance(self.hear(), Sealed)
+        self.process.channel.sendall(frame(load(source, parameters)))
+        while not isinstance(answer := self.hear(), Loaded | NotLoaded):
+            pass
+        return answer
+
+    def send(self, *events: Event, warm_up: bool = False) -> None:
+        """Send a batch."""
+        encoded = [encode_event(event) for event in events]
+        self.process.channel.sendall(batch_frame(self._next, encoded, warm_up=warm_up))
+        self._next += len(events)
+
+    def answers(self, *events: Event, warm_up: bool = False) -> list[FromHost]:
+        """Send a batch and return all that is said until it is done."""
+        self.send(*events, warm_up=warm_up)
+        said: list[FromHost] = []
+        while not isinstance(answer := self.hear(), Done):
+            said.append(answer)
+        return said
+
+    def round_trip(self) -> None:
+        """Send a bar and wait until it is done."""
+        self.answers(BarEvent(bar(self._next)))
+
+    def kill_for(self, ending: Ending) -> None:
+        """Kill it for a reason."""
+        self.killed_for = ending
+        self.process.kill()
+
+    def end(self) -> Ended:
+        """Wait for its end and return what is known of it."""
+        return self._ends.get(timeout=SECONDS)
+
+    def ending(self) -> Ending:
+        """Wait for its end and return what it meant."""
+        return ending_of(self.end(), self.killed_for)
+
+    def close(self) -> None:
+        """End it, however it stands."""
+        self.process.kill()
+        self.process.close()
+
+
+@contextmanager
+def running(zygote: Zygote) -> Iterator[Zygote]:
+    """Run a zygote."""
+    zygote.start()
+    try:
+        yield zygote
+    finally:
+        zygote.stop()
+
+
+@contextmanager
+def host_of(zygote: Zygote) -> Iterator[SealedHost]:
+    """Run a host."""
+    host = SealedHost(zygote)
+    try:
+        yield host
+    finally:
+        host.close()
