@@ -1,22 +1,14 @@
 """Real servers for the tests, one of each per test process; a missing one fails the test, never skips it."""
 
-import itertools
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
 
-import psycopg2
 import pytest
 import redis
 import structlog
-from psycopg2 import sql
 
-from services.db_client import migrate
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
-
-TEMPLATE = "migrated_template"
-_database_numbers = itertools.count(1)
+from tests.databases import Databases
 
 
 def pytest_configure() -> None:
@@ -72,47 +64,22 @@ def redis_url(valkey: EmbeddedValkey) -> str:
     return valkey.url
 
 
-@pytest.fixture
-def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """A new database without any table."""
-    with _new_database(postgres, "template1") as url:
-        yield url
-
-
 @pytest.fixture(scope="session")
-def migrated_template(postgres: EmbeddedPostgres) -> str:
-    """The name of a database with all migrations applied, from which others are copied."""
-    _administer(postgres, "CREATE DATABASE {}", TEMPLATE)
-    migrate(_url_of(postgres, TEMPLATE))
-    return TEMPLATE
+def databases(postgres: EmbeddedPostgres) -> Iterator[Databases]:
+    """The databases of the shared PostgreSQL."""
+    with Databases(postgres.url) as databases:
+        yield databases
 
 
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    """A new database with all migrations applied."""
-    with _new_database(postgres, migrated_template) as url:
+def empty_database_url(databases: Databases) -> Iterator[str]:
+    """A new database without any table."""
+    with databases.empty() as url:
         yield url
 
 
-@contextmanager
-def _new_database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    name = f"test_{next(_database_numbers)}"
-    _administer(postgres, "CREATE DATABASE {} TEMPLATE {}", name, template)
-    try:
-        yield _url_of(postgres, name)
-    finally:
-        _administer(postgres, "DROP DATABASE {} WITH (FORCE)", name)
-
-
-def _url_of(postgres: EmbeddedPostgres, database: str) -> str:
-    return urlsplit(postgres.url)._replace(path=f"/{database}").geturl()
-
-
-def _administer(postgres: EmbeddedPostgres, statement: str, *names: str) -> None:
-    connection = psycopg2.connect(postgres.url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
-    finally:
-        connection.close()
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """A database with all migrations applied and nothing else in it."""
+    with databases.migrated() as url:
+        yield url
