@@ -14,17 +14,23 @@ from strategies.bollinger_breakout import BollingerBreakout
 from strategies.buy_and_hold import BuyAndHold
 from strategies.folder import LoadFailure, line_of, strategies_in
 from strategies.macd_trend import MacdTrend
+from strategies.mean_reversion import MeanReversion
 from strategies.mock_strategy import MockStrategy
+from strategies.momentum import Momentum
 from strategies.parameters import Parameters, suggest
 from strategies.rsi_reversion import RsiReversion
+from strategies.sector_rotation import SectorRotation
 from strategies.sma_cross import SmaCross
 
 BUILT_IN: tuple[type[BaseStrategy], ...] = (
     BollingerBreakout,
     BuyAndHold,
     MacdTrend,
+    MeanReversion,
     MockStrategy,
+    Momentum,
     RsiReversion,
+    SectorRotation,
     SmaCross,
 )
 NAME = re.compile(r"[a-z0-9_.-]{1,64}")

@@ -39,8 +39,11 @@ def test_the_built_in_strategies_are_known_by_the_names_of_the_documentation() -
         "bollinger_breakout",
         "buy_and_hold",
         "macd_trend",
+        "mean_reversion",
         "mock",
+        "momentum",
         "rsi_reversion",
+        "sector_rotation",
         "sma_cross",
     )
 

@@ -16,6 +16,7 @@ from tests.unit.strategy_driver import bars_of, play
 
 README = (REPOSITORY / "README.md").read_text()
 GUIDE = (REPOSITORY / "docs" / "strategies.md").read_text()
+PAGES = {page.stem: page.read_text() for page in (REPOSITORY / "docs" / "strategies").glob("*.md")}
 BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE, flags=re.DOTALL | re.MULTILINE)
 MODULES = [
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
@@ -66,15 +67,22 @@ def test_the_configured_strategy_trades_and_survives_a_restart(guide: ModuleType
 @pytest.mark.parametrize("cls", BUILT_IN)
 def test_the_guide_names_every_parameter_of_every_strategy_with_its_default(cls: type[BaseStrategy]) -> None:
     section = re.search(rf"^### {cls.name}\n(.*?)(?=^###|\Z)", GUIDE, flags=re.DOTALL | re.MULTILINE)
-    assert section is not None
-    text = " ".join(section[1].split())
+    text = " ".join((section[1] if section else PAGES[cls.name]).split())
     for name, parameter in cls.parameters.declared.items():
         default = parameter.default
         shown = f"`{default}`" if isinstance(default, str) else f"{default:g}"
         told = re.search(re.escape(f"`{name}` ({shown}") + r"(?![\d.])", text)
         assert told or name == "cash", f"`{name}` ({shown})"
         assert f"`{name}`" in text
-    assert set(re.findall(r"(?<=^### )\w+", GUIDE, flags=re.MULTILINE)) == {each.name for each in BUILT_IN}
+
+
+def test_each_strategy_has_its_section_or_its_page() -> None:
+    sections = re.findall(r"(?<=^### )\w+", GUIDE, flags=re.MULTILINE)
+    assert sorted([*sections, *PAGES]) == sorted(each.name for each in BUILT_IN)
+    for name, page in PAGES.items():
+        assert f"[{name}](strategies/{name}.md)" in GUIDE
+        assert page.startswith(f"# {name}\n")
+        assert "**When it fails.**" in page
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -14,9 +14,12 @@ from strategies.base_strategy import BaseStrategy
 from strategies.bollinger_breakout import BollingerBreakout
 from strategies.buy_and_hold import BuyAndHold
 from strategies.macd_trend import MacdTrend
+from strategies.mean_reversion import MeanReversion
 from strategies.mock_strategy import MockStrategy
+from strategies.momentum import Momentum
 from strategies.registry import BUILT_IN
 from strategies.rsi_reversion import RsiReversion
+from strategies.sector_rotation import SectorRotation
 from strategies.sma_cross import SmaCross
 from tests.unit.strategy_driver import FIRST, bars_of, play, report_on
 
@@ -25,8 +28,11 @@ LIVELY: dict[type[BaseStrategy], dict[str, object]] = {
     BollingerBreakout: {"period": 4, "deviations": 0.7},
     BuyAndHold: {},
     MacdTrend: {"fast": 2, "slow": 4, "signal": 3},
+    MeanReversion: {"period": 4, "entry": 0.7, "trend": 1, "patience": 3},
     MockStrategy: {"every": 2, "quantity": 0.3},
+    Momentum: {"lookback": 3, "skip": 1, "entry": 0.02},
     RsiReversion: {"period": 2, "oversold": 40.0, "exit_level": 60.0},
+    SectorRotation: {"symbols": "AAPL,X/USD", "lookback": 2, "period": "bar"},
     SmaCross: {"fast": 2, "slow": 4},
 }
 
@@ -96,6 +102,29 @@ def test_buy_and_hold_buys_once_and_keeps_it() -> None:
 
 def test_buy_and_hold_waits_until_its_cash_buys_a_share() -> None:
     assert sent(BuyAndHold, 101.0, 102.0, 99.0, 98.0, cash=100.0) == [(2, "BUY")]
+
+
+def test_momentum_holds_what_rose_and_leaves_the_latest_bars_out() -> None:
+    # return of 3 bars to the one before the last:   12/10    12.2/11  11/12    10/12.2
+    closes = (10, 11, 12, 12.2, 11, 10, 9)
+    assert sent(Momentum, *closes, entry=0.1) == [(3, "BUY"), (5, "SELL")]
+
+
+def test_momentum_keeps_what_it_has_between_exit_and_entry() -> None:
+    assert sent(Momentum, 10, 11, 12, 12.2, 12.4, 12.6, entry=0.1, exit=0.0) == [(3, "BUY")]
+
+
+def test_mean_reversion_buys_far_below_the_average_and_sells_when_it_is_back() -> None:
+    assert sent(MeanReversion, 10, 10, 10, 8, 10.5) == [(3, "BUY"), (4, "SELL")]
+
+
+def test_mean_reversion_sells_after_its_patience_whatever_the_price() -> None:
+    assert sent(MeanReversion, 10, 10, 10, 8, 7, 6, 5) == [(3, "BUY"), (6, "SELL")]
+
+
+def test_mean_reversion_buys_no_fall_below_the_long_average() -> None:
+    assert sent(MeanReversion, 10, 10, 10, 10, 8, trend=5) == []
+    assert sent(MeanReversion, 1, 10, 10, 10, 8.5, trend=5) == [(4, "BUY")]
 
 
 def test_mock_buys_and_sells_in_turn() -> None:
@@ -202,6 +231,8 @@ def test_a_rejected_exit_is_tried_again_while_its_reason_lasts(cls: type[BaseStr
         (BollingerBreakout, [10, 10, 10, 10, 20]),
         (BuyAndHold, [10]),
         (MacdTrend, [20, 19, 17, 14, 10, 5, 12]),
+        (MeanReversion, [10, 10, 10, 5]),
+        (Momentum, [10, 11, 12, 13]),
         (RsiReversion, [10, 9, 8, 20]),
         (SmaCross, [10, 9, 8, 7, 20]),
     ],
@@ -221,6 +252,11 @@ def test_the_first_bar_after_the_warm_up_can_be_traded(cls: type[BaseStrategy], 
         (RsiReversion, {"oversold": 70.0}, "make oversold the smaller one"),
         (RsiReversion, {"oversold": 60.0, "exit_level": 50.0}, "make oversold the smaller one"),
         (BollingerBreakout, {"period": 5}, "make deviations smaller than 2.00, or period larger"),
+        (MeanReversion, {"period": 5}, "make entry smaller than 2.00, or period larger"),
+        (MeanReversion, {"exit": -2.0}, "make it larger than -2.0"),
+        (Momentum, {"lookback": 21}, "make skip smaller than lookback"),
+        (Momentum, {"exit": 0.1}, "make exit the smaller one"),
+        (SectorRotation, {"symbols": ",".join(f"S{each}" for each in range(15))}, "more than 15"),
     ],
 )
 def test_parameters_that_contradict_each_other_are_refused_with_what_to_do(
