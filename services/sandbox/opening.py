@@ -10,6 +10,7 @@ from config import Settings
 from models.errors import ConfigError
 from services.sandbox.canary import prove_the_seal
 from services.sandbox.client import SandboxUnavailable, Zygote
+from services.sandbox.kernel import hide_memory
 
 MIB = 1024 * 1024
 
@@ -18,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 def open_sandbox(settings: Settings, lost: Callable[[], None] = lambda: None) -> Zygote:
     """Return a zygote that runs, and whose seal was tried; `lost` is called if it ends unasked.
+
+    From then on this process shows its memory to no other (`hide_memory`).
 
     Raises SandboxUnavailable where code cannot be sealed, and ConfigError where it must not run unsealed.
     """
@@ -28,6 +31,7 @@ def open_sandbox(settings: Settings, lost: Callable[[], None] = lambda: None) ->
     try:
         zygote.start()
         if sealed:
+            hide_memory()  # there will be strangers: this process holds what they would like to read
             _say_what_is_missing(prove_the_seal(zygote))
     except SandboxUnavailable:
         zygote.stop()

@@ -6,7 +6,6 @@ to read, no new privileges, limits, Landlock where the kernel has it, and the fi
 """
 
 import os
-import platform
 import resource
 import signal
 import sys
@@ -24,7 +23,7 @@ def why_unsealable() -> str | None:
     """Return why no process can be sealed here, None where it can."""
     if sys.platform != "linux":
         return f"sealed processes need Linux with seccomp, and this is {sys.platform}"
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in ARCHITECTURES or sys.maxsize < 2**32:
         return f"sealed processes run on {' and '.join(ARCHITECTURES)}, and this is {machine}"
     try:
@@ -52,7 +51,7 @@ def seal(memory_bytes: int, parent: int) -> list[str]:
 
     Its channel must be descriptor 0, and everything else closed.
     """
-    machine = platform.machine()
+    machine = os.uname().machine
     _volunteer_to_be_killed_first()
     os.nice(NICENESS)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
