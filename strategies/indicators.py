@@ -143,6 +143,52 @@ class Bollinger(Struct):
         return mean - width, mean, mean + width
 
 
+class ATR(Struct):
+    """Average true range: how far a bar reaches on average, the jump from the last close included.
+
+    Wilder's average: the mean of the first `period` ranges, then each new one weighs 1 / period.
+    Source: J. W. Wilder, "New Concepts in Technical Trading Systems" (1978), section III.
+    """
+
+    period: int
+    seen: int = -1
+    last: float = 0.0
+    value: float = 0.0
+
+    def update(self, high: float, low: float, close: float) -> float | None:
+        """Take the next bar; return the average once there are `period` ranges, so `period + 1` bars."""
+        last, self.last = self.last, close
+        if self.seen < self.period:
+            self.seen += 1
+        if not self.seen:
+            return None
+        reach = max(high, last) - min(low, last)
+        self.value += (reach - self.value) / self.seen
+        return self.value if self.seen == self.period else None
+
+
+class Channel(Struct):
+    """Donchian channel: the highest high and the lowest low of the `period` bars before the bar at hand.
+
+    With the bar itself among them no close could ever leave the channel.
+    Source: R. Donchian, "Trend-Following Methods in Commodity Price Analysis" (1957).
+    """
+
+    period: int
+    highs: list[float] = []
+    lows: list[float] = []
+
+    def update(self, high: float, low: float) -> tuple[float, float] | None:
+        """Take the next bar; return the highest high and the lowest low before it, once there are enough."""
+        highs, lows = self.highs, self.lows
+        edges = (max(highs), min(lows)) if len(highs) == self.period else None
+        highs.append(high)
+        lows.append(low)
+        if len(highs) > self.period:
+            del highs[0], lows[0]
+        return edges
+
+
 class Cross(Struct):
     """On which side of another line a line is, and whether it has just changed sides.
 

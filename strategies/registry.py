@@ -21,6 +21,7 @@ from strategies.parameters import Parameters, suggest
 from strategies.rsi_reversion import RsiReversion
 from strategies.sector_rotation import SectorRotation
 from strategies.sma_cross import SmaCross
+from strategies.trend_following import TrendFollowing
 
 BUILT_IN: tuple[type[BaseStrategy], ...] = (
     BollingerBreakout,
@@ -32,6 +33,7 @@ BUILT_IN: tuple[type[BaseStrategy], ...] = (
     RsiReversion,
     SectorRotation,
     SmaCross,
+    TrendFollowing,
 )
 NAME = re.compile(r"[a-z0-9_.-]{1,64}")
 HOOKS = ("on_bar", "on_trade", "on_start", "on_stop", "on_execution", "on_gap", "get_state", "set_state")

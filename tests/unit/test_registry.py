@@ -45,6 +45,7 @@ def test_the_built_in_strategies_are_known_by_the_names_of_the_documentation() -
         "rsi_reversion",
         "sector_rotation",
         "sma_cross",
+        "trend_following",
     )
 
 

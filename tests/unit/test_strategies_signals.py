@@ -21,6 +21,7 @@ from strategies.registry import BUILT_IN
 from strategies.rsi_reversion import RsiReversion
 from strategies.sector_rotation import SectorRotation
 from strategies.sma_cross import SmaCross
+from strategies.trend_following import TrendFollowing
 from tests.unit.strategy_driver import FIRST, bars_of, play, report_on
 
 # Parameters that make each strategy decide often, on a few dozen bars.
@@ -34,6 +35,7 @@ LIVELY: dict[type[BaseStrategy], dict[str, object]] = {
     RsiReversion: {"period": 2, "oversold": 40.0, "exit_level": 60.0},
     SectorRotation: {"symbols": "AAPL,X/USD", "lookback": 2, "period": "bar"},
     SmaCross: {"fast": 2, "slow": 4},
+    TrendFollowing: {"entry": 3, "exit": 2, "volatility": 2, "risk": 1.0},
 }
 
 
@@ -125,6 +127,24 @@ def test_mean_reversion_sells_after_its_patience_whatever_the_price() -> None:
 def test_mean_reversion_buys_no_fall_below_the_long_average() -> None:
     assert sent(MeanReversion, 10, 10, 10, 10, 8, trend=5) == []
     assert sent(MeanReversion, 1, 10, 10, 10, 8.5, trend=5) == [(4, "BUY")]
+
+
+def test_trend_following_buys_above_the_highest_high_and_sells_below_the_lowest_low() -> None:
+    assert sent(TrendFollowing, 10, 11, 10, 11, 12, 13, 14, 12.5) == [(4, "BUY"), (7, "SELL")]
+
+
+def test_trend_following_sells_at_its_stop_before_the_channel_says_so() -> None:
+    # bought at 12, where the last bar reached 1: the stop is at 11, the lowest of 4 bars at 10
+    closes = (10, 11, 10, 11, 12, 11.5, 10.9)
+    assert sent(TrendFollowing, *closes, exit=4, stop=1.0, volatility=1) == [(4, "BUY"), (6, "SELL")]
+    assert sent(TrendFollowing, *closes, exit=4, stop=5.0, volatility=1) == [(4, "BUY")]
+
+
+def test_trend_following_commits_less_to_what_moves_more() -> None:
+    asked = {**LIVELY[TrendFollowing], "risk": 0.02, "stop": 2.0, "volatility": 1}
+    [(*_, calm)] = play(make(TrendFollowing, parameters=asked), bars_of([98, 99, 98, 100]))
+    [(*_, wild)] = play(make(TrendFollowing, parameters=asked), bars_of([90, 95, 90, 100]))
+    assert (calm, wild) == (50.0, 10.0)  # of 200 at stake, two ranges of 2 and of 10 each
 
 
 def test_mock_buys_and_sells_in_turn() -> None:
@@ -235,6 +255,7 @@ def test_a_rejected_exit_is_tried_again_while_its_reason_lasts(cls: type[BaseStr
         (Momentum, [10, 11, 12, 13]),
         (RsiReversion, [10, 9, 8, 20]),
         (SmaCross, [10, 9, 8, 7, 20]),
+        (TrendFollowing, [10, 11, 10, 12]),
     ],
 )
 def test_the_first_bar_after_the_warm_up_can_be_traded(cls: type[BaseStrategy], closes: list[float]) -> None:
