@@ -9,6 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -21,7 +22,7 @@ from models.market_data import Bar, Trade
 from models.session import AssetType, Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision, Signal
 from services.session_description import describe_counts, describe_identity, describe_position
-from services.signal_stamp import SignalStamp
+from services.signal_stamp import SignalStamp, utc_now
 from services.signals.outcome import failed
 from services.state_memory import SessionMemory
 from services.telemetry.logs import Throttle
@@ -72,7 +73,7 @@ class SessionHost:
     `claim` takes a session for this worker; it returns the worker that has it, or None when it is this one,
     and raises StorageUnavailable. `withdraw` takes signals back, as far as they are not sent yet.
     `vet` returns a signal as it may be sent, which may be of less, and why it may not; `refuse` records one
-    that may not, and returns as `submit` does.
+    that may not, and returns as `submit` does. `now` is the time of what answers no market data, in UTC.
     """
 
     submit: Callable[[Signal, float, str | None], str | None]
@@ -87,6 +88,7 @@ class SessionHost:
     withdraw: Callable[[list[str]], None] = _nothing_sent
     vet: Callable[[Signal, AssetType], tuple[Signal, str | None]] = _as_it_is
     refuse: Callable[[Signal, float, str], str | None] = _not_recorded
+    now: Callable[[], datetime] = utc_now
 
 
 class Session:
@@ -138,7 +140,7 @@ class Session:
         self._host = host
         self._turn = Turn()
         self.memory = memory or SessionMemory()
-        self._stamp = SignalStamp(identity)
+        self._stamp = SignalStamp(identity, host.now)
         strategy.attach(self)
 
     def start(self, turn: Turn) -> None:

@@ -21,5 +21,9 @@ def units_for(cash: float, price: float, symbol: str) -> float:
     >>> units_for(10_000, 151.0, "AAPL"), units_for(10_000, 60_000.0, "BTC/USD")
     (66.0, 0.166666)
     """
-    units = min(cash / price, MOST_UNITS)
+    return tradable(min(cash / price, MOST_UNITS), symbol)
+
+
+def tradable(units: float, symbol: str) -> float:
+    """Round down to what can be traded: whole shares, or millionths of crypto."""
     return math.floor(units * FRACTIONS) / FRACTIONS if "/" in symbol else float(math.floor(units))

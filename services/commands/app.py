@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from models.errors import ConfigError, StrategyWorkerError
 from services.commands import worker
+from services.commands.backtest import backtest
 from services.commands.dead_letters import dead_letters
 from services.commands.demo import demo
 from services.commands.doctor import doctor
@@ -96,6 +97,7 @@ def build(stop: StopSignal) -> typer.Typer:
     app.command()(doctor)
     app.command()(halt)
     app.command()(resume)
+    app.command()(backtest)
     app.add_typer(sessions, name="session")
     app.add_typer(signals, name="signals")
     app.add_typer(executions, name="executions")

@@ -89,7 +89,7 @@ def review(rows: SymbolRows, sessions: Collection[date] | None = None) -> Review
     usable = []
     last = NO_TIME
     for number, time in enumerate(rows.times):
-        if (trouble := _trouble(rows, number, last)) is not None:
+        if (trouble := trouble_of(rows, number, last)) is not None:
             kind, words = trouble
             found[kind].append(f"{rows.day(number)}{words}")
             continue
@@ -104,7 +104,7 @@ def review(rows: SymbolRows, sessions: Collection[date] | None = None) -> Review
     return Review(usable, tuple(findings))
 
 
-def _trouble(rows: SymbolRows, number: int, last: int) -> tuple[Kind, str] | None:
+def trouble_of(rows: SymbolRows, number: int, last: int) -> tuple[Kind, str] | None:
     """Say why a row is no bar, by the rules of a live one; None where it is one."""
     time = rows.times[number]
     if time == NO_TIME:

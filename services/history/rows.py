@@ -1,6 +1,7 @@
 """One symbol's rows as its file has them, before anybody looked whether they are bars."""
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from math import nan
@@ -13,6 +14,7 @@ NO_TIME = -(2**63)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 COLUMNS = ("open", "high", "low", "close", "volume")
+STEPS = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
 
 LAYOUT = Layout("<q5d")
 """A row on disk: microseconds since 1970 in UTC, then open, high, low, close, volume."""
@@ -72,12 +74,16 @@ def moment_of(time: int) -> datetime:
     return EPOCH + timedelta(microseconds=time)
 
 
+def microseconds_of(moment: datetime) -> int:
+    """Return a row's time; a moment without a zone is one in UTC."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return (aware - EPOCH) // MICROSECOND
+
+
 def read_time(text: str) -> int:
     """Read a date or a timestamp; one without a zone is UTC. NO_TIME for what is neither."""
     try:
-        moment = datetime.fromisoformat(text)
-        aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return (aware - EPOCH) // MICROSECOND
+        return microseconds_of(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return NO_TIME
 
@@ -88,3 +94,12 @@ def read_number(text: str) -> float:
         return float(text)
     except ValueError:
         return nan
+
+
+def timeframe_of(steps: Counter[int]) -> str:
+    """Name the step, in microseconds, that most bars keep: 60 seconds is 1m, a day 1d."""
+    if not steps:
+        return "1d"
+    seconds = max(1, round(steps.most_common(1)[0][0] * MICROSECOND.total_seconds()))
+    unit = max(unit for unit in STEPS if seconds % unit == 0)
+    return f"{seconds // unit}{STEPS[unit]}"

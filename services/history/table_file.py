@@ -25,6 +25,12 @@ def table_rows(path: Path) -> Iterator[FileRow]:
 
     Raises ConfigError for a file that is not there, cannot be read, or lacks a column.
     """
+    for _, row in numbered_rows(path):
+        yield row
+
+
+def numbered_rows(path: Path) -> Iterator[tuple[int, FileRow]]:
+    """Give every row as `table_rows` does, after the line on which a CSV has it, or its number in Parquet."""
     if not path.is_file():
         raise ConfigError(f"{path} is no file")
     try:
@@ -33,7 +39,7 @@ def table_rows(path: Path) -> Iterator[FileRow]:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
-def _csv_rows(path: Path) -> Iterator[FileRow]:
+def _csv_rows(path: Path) -> Iterator[tuple[int, FileRow]]:
     with _text(path) as file:
         reader = csv.reader(file)
         places = _places(path, [name.strip().lower() for name in next(reader, [])])
@@ -45,7 +51,7 @@ def _csv_rows(path: Path) -> Iterator[FileRow]:
             if len(fields) < least:
                 fields.extend([""] * (least - len(fields)))
             values = tuple(read_number(fields[place]) for place in value_at)
-            yield fields[symbol_at], read_time(fields[time_at]), values
+            yield reader.line_num, (fields[symbol_at], read_time(fields[time_at]), values)
 
 
 def _text(path: Path) -> TextIO:
@@ -56,7 +62,7 @@ def _text(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _parquet_rows(path: Path) -> Iterator[FileRow]:
+def _parquet_rows(path: Path) -> Iterator[tuple[int, FileRow]]:
     try:
         from pyarrow import ArrowException, parquet  # noqa: PLC0415 — optional weight
     except ImportError:
@@ -68,10 +74,12 @@ def _parquet_rows(path: Path) -> Iterator[FileRow]:
             names = [name.strip().lower() for name in file.schema_arrow.names]
             places = _places(path, names)
             wanted = [file.schema_arrow.names[place] for place in places]
+            number = 0
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
                 symbols, times, *values = (batch.column(name).to_pylist() for name in wanted)
                 for symbol, time, *row in zip(symbols, times, *values, strict=True):
-                    yield str(symbol), read_time(_time_text(time)), tuple(map(_number, row))
+                    number += 1
+                    yield number, (str(symbol), read_time(_time_text(time)), tuple(map(_number, row)))
     except ArrowException as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 

@@ -14,11 +14,10 @@ from typing import Self
 from msgspec import Struct
 
 from models.errors import ConfigError
-from services.history.rows import LAYOUT, MICROSECOND, NO_TIME, SymbolRows
+from services.history.rows import LAYOUT, NO_TIME, SymbolRows, timeframe_of
 from services.history.table_file import table_rows
 
 BUFFER_BYTES = 16 * 1024 * 1024
-STEPS = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
 
 
 class SymbolSlice(Struct, frozen=True):
@@ -116,7 +115,7 @@ class _Sorting:
 
     def finish(self, timeframe: str | None) -> dict[str, SymbolSlice]:
         self._flush()
-        name = timeframe or _timeframe(self._steps)
+        name = timeframe or timeframe_of(self._steps)
         return {
             symbol: SymbolSlice(symbol, name, tuple(pieces), self._hashes[symbol].hexdigest())
             for symbol, pieces in self._pieces.items()
@@ -130,15 +129,6 @@ class _Sorting:
             self._written += len(waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
-
-
-def _timeframe(steps: Counter[int]) -> str:
-    """Name the step that most bars keep: 60 seconds is 1m, a day 1d."""
-    if not steps:
-        return "1d"
-    seconds = max(1, round(steps.most_common(1)[0][0] * MICROSECOND.total_seconds()))
-    unit = max(unit for unit in STEPS if seconds % unit == 0)
-    return f"{seconds // unit}{STEPS[unit]}"
 
 
 def _digest(lines: Iterator[str]) -> str:

@@ -1,0 +1,252 @@
+"""A strategy played over the past: the author's class unchanged, called through its session as live.
+
+Events are played in the order given. What a bar's orders fill at comes after that bar was answered, and the
+answer is told before the next one, as it is live by a gateway that answers between two bars.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from models.errors import ConfigError, StrategyCrashed, StrategyError
+from models.execution import ExecutionReport
+from models.market_data import Bar, Trade
+from models.session import AssetType, Lifecycle, SessionIdentity, SessionState
+from models.signal import Signal
+from services.history.backtest_run import BacktestRun, Ended
+from services.history.broker import PaperBroker
+from services.history.options import BacktestOptions
+from services.history.risk_rules import RiskOffice
+from services.session import Session, SessionHost, deliver_bar, deliver_trade, explain
+from services.turn import Letter, Turn
+from strategies.base_strategy import BaseStrategy
+
+Event = Bar | Trade
+
+NO_SESSIONS: tuple[Session, ...] = ()
+DEFAULTS = BacktestOptions()
+PLAYED_AT_ONCE = 20_000
+
+
+def run(
+    strategy_class: type[BaseStrategy],
+    events: Sequence[Event],
+    options: BacktestOptions = DEFAULTS,
+    progress: Callable[[int], None] | None = None,
+) -> BacktestRun:
+    """Play a strategy over bars or trades in time's order: one session per symbol, one account for all.
+
+    `progress` is told now and then how many events more were played. Raises StrategyError when the strategy
+    cannot be made or started, ConfigError when there is nothing to play. Errors of its handlers are contained
+    as live; a session that they end is named in the result.
+    """
+    began = time.perf_counter()
+    past, events = _divided(events, options.start)
+    stage = _Stage(strategy_class, events, options)
+    stage.warm_up(past)
+    if progress is None:
+        stage.play(events)
+    else:
+        for begin in range(0, len(events), PLAYED_AT_ONCE):
+            some = events[begin : begin + PLAYED_AT_ONCE]
+            stage.play(some)
+            progress(len(some))
+    stage.stop(events[-1].timestamp)
+    return BacktestRun(
+        strategy=strategy_class,
+        parameters=stage.parameters,
+        symbols=tuple(stage.routes),
+        options=options,
+        events=events,
+        signals=stage.signals,
+        fills=stage.broker.fills,
+        reports=stage.reports,
+        ended=stage.ended,
+        unfilled=sum(map(len, stage.broker.waiting.values())),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _divided(events: Sequence[Event], start: datetime | None) -> tuple[Sequence[Event], Sequence[Event]]:
+    """Return what was before the start, and what is to be played."""
+    cut = 0
+    if start is not None:
+        cut = next((n for n, event in enumerate(events) if event.timestamp >= start), len(events))
+    if cut == len(events):
+        raise ConfigError("there are no bars" if start is None else f"there are no bars from {start} on")
+    return (events[:cut], events[cut:]) if cut else ((), events)
+
+
+class _Stage:
+    """The sessions of one run, their broker, and what passes between them."""
+
+    def __init__(
+        self, strategy_class: type[BaseStrategy], events: Sequence[Event], options: BacktestOptions
+    ) -> None:
+        self.broker = PaperBroker(options)
+        self.signals: list[Signal] = []
+        self.reports: list[ExecutionReport] = []
+        self.ended: list[Ended] = []
+        self.routes: dict[str, tuple[Session, ...]] = {}
+        self._now = options.started_at or events[0].timestamp
+        self._turn = Turn()
+        self.letters: deque[tuple[Session, Letter]] = deque()
+        self._sessions: dict[str, Session] = {}
+        self._risk = (
+            None if options.risk is None else RiskOffice(options.risk, lambda: self._now, options.cash)
+        )
+        host = self._host(options)
+        strategy_id = options.strategy_id or strategy_class.name
+        for symbol in dict.fromkeys(event.symbol for event in events):
+            key = options.session_id or strategy_id
+            if self._sessions:
+                key = f"{key}@{symbol}"
+            identity = SessionIdentity(
+                key=key,
+                symbol=symbol,
+                asset_type=asset_type_of(symbol),
+                strategy_id=strategy_id,
+                session_id=options.session_id and key,
+                started_at=self._now,
+            )
+            session = self._started(strategy_class, identity, host, options)
+            self._sessions[key] = session
+            self.routes[symbol] = (session,)
+        self.parameters = dict(session.strategy.parameters)
+
+    def _host(self, options: BacktestOptions) -> SessionHost:
+        return SessionHost(
+            submit=self._submit,
+            post=lambda session, letter: self.letters.append((session, letter)),
+            unroute=self._unroute,
+            count_error=lambda _: None,
+            changed=lambda _: None,
+            max_errors=options.max_errors,
+            vet=(lambda signal, _: (signal, None)) if self._risk is None else self._risk.vet,
+            refuse=self._refuse,
+            now=lambda: self._now,
+        )
+
+    def _started(
+        self,
+        strategy_class: type[BaseStrategy],
+        identity: SessionIdentity,
+        host: SessionHost,
+        options: BacktestOptions,
+    ) -> Session:
+        try:
+            strategy = strategy_class.build(
+                identity.strategy_id, identity.symbol, identity.session_id, options.parameters
+            )
+            session = Session(identity, strategy, host)
+            self._sessions[identity.key] = session
+            session.start(self._turn)
+        except StrategyError:
+            raise
+        except (Exception, SystemExit) as error:  # an author's code may raise anything
+            raise StrategyCrashed(f"{strategy_class.name} cannot be started: {explain(error)}") from error
+        return session
+
+    def warm_up(self, past: Iterable[Event]) -> None:
+        """Tell every session of the last bars before its first one; what it sends meanwhile goes nowhere."""
+        bars: dict[str, dict[str, deque[Bar]]] = {}
+        for symbol, (session,) in self.routes.items():
+            wanted = session.strategy.warmup_bars
+            if wanted != int(wanted) or wanted < 0:
+                raise StrategyCrashed(f"warmup_bars is {wanted!r}; it must be a whole number, 0 or more")
+            bars[symbol] = {}
+        for event in past:
+            if isinstance(event, Bar) and event.symbol in bars:
+                wanted = self.routes[event.symbol][0].strategy.warmup_bars
+                bars[event.symbol].setdefault(event.timeframe, deque(maxlen=wanted)).append(event)
+        for symbol, (session,) in list(self.routes.items()):
+            session.memory.is_warming_up = True
+            kept = [bar for each in bars[symbol].values() for bar in each]
+            for bar in sorted(kept, key=lambda bar: bar.timestamp):
+                if session.state is not SessionState.STARTING:
+                    break
+                deliver_bar(iter((session,)), bar, self._turn)
+            session.memory.is_warming_up = False
+            session.memory.warm_up_bars = session.bars
+            session.events_at_error -= session.bars
+            session.bars = 0
+            if session.state is SessionState.STARTING:
+                session.begin()
+        self._answer()  # of what on_start sent
+
+    def play(self, events: Iterable[Event]) -> None:
+        """Deliver every event. The hottest loop of history: what nobody needs is not done here."""
+        broker, letters, routes, turn = self.broker, self.letters, self.routes, self._turn
+        waiting, at_close = broker.waiting, broker.at_close
+        mark = None if self._risk is None else self._risk.mark
+        for event in events:
+            if waiting and event.symbol in waiting and not at_close:
+                self._trade(event)
+            if mark is not None:
+                self._now = event.timestamp
+                mark(event)
+            if type(event) is Bar:
+                deliver_bar(iter(routes.get(event.symbol, NO_SESSIONS)), event, turn)
+            elif type(event) is Trade:
+                deliver_trade(iter(routes.get(event.symbol, NO_SESSIONS)), event, turn)
+            if letters or (at_close and waiting):
+                if event.symbol in waiting and at_close:
+                    self._trade(event)
+                self._now = event.timestamp
+                self._answer()
+
+    def stop(self, moment: datetime) -> None:
+        """Call `on_stop` of every session that still runs; what it sends finds no market any more."""
+        self._now = moment
+        for session in self._sessions.values():
+            if session.state is SessionState.RUNNING:
+                session.handle(Lifecycle("stop", moment))
+        self._answer()
+
+    def _trade(self, event: Event) -> None:
+        """Fill what waits for this event, and tell of it."""
+        self._now = event.timestamp
+        self.broker.trade(event)
+        self._answer()
+
+    def _answer(self) -> None:
+        """Tell the sessions what became of their signals; what this brings about waits for the next event."""
+        answers = self.broker.reports
+        while answers:
+            key, report = answers.popleft()
+            self.letters.append((self._sessions[key], report))
+        for _ in range(len(self.letters)):
+            session, letter = self.letters.popleft()
+            if isinstance(letter, ExecutionReport):
+                self.reports.append(letter)
+                if self._risk is not None:
+                    self._risk.settle(letter)
+            session.handle(letter)
+
+    def _submit(self, signal: Signal, _received_at: float, barred: str | None) -> str | None:
+        self.signals.append(signal)
+        if barred is None:
+            self.broker.take(signal)
+        elif self._risk is not None:
+            self._risk.release(signal.signal_id)
+        return barred
+
+    def _refuse(self, signal: Signal, _received_at: float, reason: str) -> str | None:
+        self.signals.append(signal)
+        return reason
+
+    def _unroute(self, symbol: str, session: Session) -> None:
+        if session.state in {SessionState.STOPPED, SessionState.RUNNING}:
+            return
+        self.routes[symbol] = NO_SESSIONS
+        event = self._turn.event
+        moment = event.timestamp if isinstance(event, Bar | Trade) else self._now
+        self.ended.append(
+            Ended(session.identity.key, symbol, session.state.value, session.reason or "", moment)
+        )
+
+
+def asset_type_of(symbol: str) -> AssetType:
+    """Tell what a symbol is of: a pair with a slash is crypto."""
+    return "crypto" if "/" in symbol else "stock"

@@ -1,0 +1,115 @@
+"""Bars from a file, for strategies to be played: what is no bar is left out and named with its line."""
+
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from hashlib import sha256
+from heapq import merge
+from operator import attrgetter
+from pathlib import Path
+
+from msgspec import Struct
+
+from models.errors import ConfigError
+from models.market_data import Bar
+from services.history.data_checks import Kind, trouble_of
+from services.history.rows import COLUMNS, LAYOUT, NO_TIME, SymbolRows, microseconds_of, timeframe_of
+from services.history.table_file import numbered_rows
+from strategies.parameters import suggest
+
+
+class Problem(Struct, frozen=True):
+    """A row that is no bar: the line on which a CSV has it (its number in Parquet), and why."""
+
+    line: int
+    symbol: str
+    kind: Kind
+    detail: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.symbol} {self.detail}: {self.kind}"
+
+
+class BarFile(Struct, frozen=True):
+    """The bars of a file by symbol, each in time's order, and the rows that are none."""
+
+    bars: dict[str, list[Bar]]
+    problems: tuple[Problem, ...]
+
+    def in_order(self) -> list[Bar]:
+        """Return the bars of all symbols in time's order; at one time in that of their names."""
+        return in_order(self.bars[symbol] for symbol in sorted(self.bars))
+
+
+def read_bars(path: Path, *, symbols: Collection[str] | None = None, timeframe: str | None = None) -> BarFile:
+    """Read a CSV, gzip CSV or Parquet file with symbol, timestamp or date, open, high, low, close, volume.
+
+    Of other symbols than `symbols`, where they are given, nothing is kept but the names. `timeframe` names
+    the bars; without it they are named by the step that most of them keep. Raises ConfigError for a file that
+    cannot be read, lacks one of the symbols, or holds no bar at all.
+    """
+    tables: dict[str, tuple[SymbolRows, array[int]]] = {}
+    for line, (symbol, time, values) in numbered_rows(path):
+        if symbol not in tables:
+            tables[symbol] = (SymbolRows(symbol, ""), array("q"))
+        if symbols is not None and symbol not in symbols:
+            continue
+        rows, lines = tables[symbol]
+        rows.add(time, values)
+        lines.append(line)
+    for symbol in symbols or ():
+        if symbol not in tables:
+            raise ConfigError(f"{path} has no bars of {symbol!r}{suggest(symbol, tables)}")
+    usable: dict[str, SymbolRows] = {}
+    problems: list[Problem] = []
+    for symbol, (rows, lines) in tables.items():
+        kept = _bars_among(rows, lines, problems)
+        if len(kept):
+            usable[symbol] = kept
+    if not usable:
+        raise ConfigError(f"{path} holds no bars" + (f"; {problems[0]}" if problems else ""))
+    name = timeframe or timeframe_of(_steps(usable.values()))
+    for rows in usable.values():
+        rows.timeframe = name
+    bars = {symbol: list(rows.bars()) for symbol, rows in usable.items()}
+    return BarFile(bars, tuple(sorted(problems, key=attrgetter("line"))))
+
+
+def _bars_among(rows: SymbolRows, lines: Sequence[int], problems: list[Problem]) -> SymbolRows:
+    """Return the rows that are bars, and note the others."""
+    chosen, last = [], NO_TIME
+    for number, time in enumerate(rows.times):
+        trouble = trouble_of(rows, number, last)
+        if trouble is None:
+            chosen.append(number)
+            last = time
+        else:
+            kind, words = trouble
+            problems.append(Problem(lines[number], rows.symbol, kind, f"{rows.day(number)}{words}"))
+    return rows if len(chosen) == len(rows) else rows.chosen(chosen)
+
+
+def _steps(tables: Iterable[SymbolRows]) -> Counter[int]:
+    steps: Counter[int] = Counter()
+    for rows in tables:
+        times = rows.times
+        steps.update(map(int.__sub__, times[1:], times[:-1]))
+    return steps
+
+
+def in_order(series: Iterable[Sequence[Bar]]) -> list[Bar]:
+    """Merge bars of several symbols, each in time's order, into one such list."""
+    each = list(series)
+    return list(each[0]) if len(each) == 1 else list(merge(*each, key=attrgetter("timestamp")))
+
+
+def hash_of(bars: Iterable[Bar]) -> str:
+    """Return the SHA-256, in hex, of bars: of their symbols, times and values, wherever they came from."""
+    digest = sha256()
+    symbol = None
+    for bar in bars:
+        if bar.symbol != symbol:
+            symbol = bar.symbol
+            digest.update(f"{symbol}\n".encode())
+        digest.update(LAYOUT.pack(microseconds_of(bar.timestamp), *(getattr(bar, name) for name in COLUMNS)))
+    return digest.hexdigest()

@@ -1,0 +1,96 @@
+"""What an account was worth, worked out afterwards from its fills and the prices: nothing is kept per bar."""
+
+from array import array
+from collections.abc import Sequence
+from datetime import datetime
+
+from models.market_data import Bar, Trade
+from services.history.broker import DUST, Fill
+
+
+class EquityCurve:
+    """Cash and holdings at every time at which there was a price, valued at the latest one of each symbol.
+
+    `times`, `values` (quote currency) and `exposed`, 1 where something was held and 0 where not, go together.
+    """
+
+    __slots__ = ("exposed", "times", "values")
+
+    def __init__(self, times: Sequence[datetime], values: Sequence[float], exposed: Sequence[int]) -> None:
+        self.times = times
+        self.values = values
+        self.exposed = exposed
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def by_day(self) -> "EquityCurve":
+        """Return the curve at the last time of each day (UTC); a day counts as exposed as it ended."""
+        days = [time.toordinal() for time in self.times]
+        last = [n for n, day in enumerate(days) if n + 1 == len(days) or days[n + 1] != day]
+        return EquityCurve(
+            [self.times[n] for n in last],
+            array("d", (self.values[n] for n in last)),
+            bytearray(self.exposed[n] for n in last),
+        )
+
+
+def trace(events: Sequence[Bar | Trade], fills: Sequence[Fill], cash: float) -> EquityCurve:
+    """Value an account that began with this cash, after each time at which something happened."""
+    bars = [event for event in events if isinstance(event, Bar) and event.symbol == events[0].symbol]
+    return _trace_one(bars, fills, cash) if len(bars) == len(events) else _trace_many(events, fills, cash)
+
+
+def _trace_one(bars: Sequence[Bar], fills: Sequence[Fill], cash: float) -> EquityCurve:
+    """Value one symbol's bars from fill to fill; between two of them only the price moves."""
+    times = [bar.timestamp for bar in bars]
+    values, exposed = array("d"), bytearray()
+    held, begin = 0.0, 0
+    place = 0
+    for fill in (*fills, None):
+        if fill is None:
+            end = len(bars)
+        else:
+            while times[place] < fill.time:
+                place += 1
+            end = place
+        if end > begin:
+            if held:
+                values.extend([cash + held * bar.close for bar in bars[begin:end]])
+                exposed.extend(b"\1" * (end - begin))
+            else:
+                values.extend([cash] * (end - begin))
+                exposed.extend(bytes(end - begin))
+            begin = end
+        if fill is not None:
+            cash, held = _after(fill, cash, held)
+    return EquityCurve(times, values, exposed)
+
+
+def _trace_many(events: Sequence[Bar | Trade], fills: Sequence[Fill], cash: float) -> EquityCurve:
+    times: list[datetime] = []
+    values, exposed = array("d"), bytearray()
+    held: dict[str, float] = {}
+    prices: dict[str, float] = {}
+    coming = iter(fills)
+    fill = next(coming, None)
+    for number, event in enumerate(events):
+        while fill is not None and fill.time <= event.timestamp:
+            cash, held[fill.symbol] = _after(fill, cash, held.get(fill.symbol, 0.0))
+            fill = next(coming, None)
+        prices[event.symbol] = event.close if isinstance(event, Bar) else event.price
+        if number + 1 < len(events) and events[number + 1].timestamp == event.timestamp:
+            continue
+        times.append(event.timestamp)
+        values.append(cash + sum(units * prices[symbol] for symbol, units in held.items() if units))
+        exposed.append(any(held.values()))
+    return EquityCurve(times, values, exposed)
+
+
+def _after(fill: Fill, cash: float, held: float) -> tuple[float, float]:
+    """Return cash and holding after a fill."""
+    value = fill.price * fill.quantity
+    if fill.action == "BUY":
+        return cash - value - fill.fee, held + fill.quantity
+    rest = held - fill.quantity
+    return cash + value - fill.fee, rest if abs(rest) > DUST * fill.quantity else 0.0

@@ -1,0 +1,113 @@
+"""`python main.py backtest`, as its user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.commands.app import run
+from services.stop_signal import StopSignal
+
+KEYS = [
+    "strategy",
+    "symbol",
+    "bars",
+    "signals",
+    "trades",
+    "total_return",
+    "cagr",
+    "sharpe_ratio",
+    "sortino_ratio",
+    "max_drawdown",
+    "win_rate",
+    "profit_factor",
+    "avg_trade_duration",
+    "exposure_time",
+    "final_equity",
+    "seconds",
+]
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> Path:
+    rows = ["symbol,date,open,high,low,close,volume"]
+    for number in range(120):
+        price = 100 + (number * number) % 17
+        rows.append(
+            f"AAPL,2025-{number // 28 + 1:02}-{number % 28 + 1:02},{price},{price},{price},{price},1000"
+        )
+    path = tmp_path / "prices.csv"
+    path.write_text("\n".join(rows))
+    return path
+
+
+def _run(*arguments: object) -> int:
+    return run(["backtest", *map(str, arguments)], StopSignal())
+
+
+def test_the_result_has_the_names_of_the_contract(prices: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = _run(
+        "--strategy", "sma_cross", "--data", prices, "--param", "fast=2", "--param", "slow=5", "--json"
+    )
+
+    described = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert list(described) == KEYS
+    assert (described["strategy"], described["symbol"], described["bars"]) == ("sma_cross", "AAPL", 120)
+    assert described["trades"] > 0
+
+
+def test_what_is_undefined_is_null(prices: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("--strategy", "buy_and_hold", "--data", prices, "--cash", "1", "--json") == 0
+
+    described = json.loads(capsys.readouterr().out)
+    assert described["total_return"] == 0
+    assert [name for name in KEYS if described[name] is None] == [
+        "sharpe_ratio",
+        "sortino_ratio",
+        "win_rate",
+        "profit_factor",
+        "avg_trade_duration",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--strategy", "sma_cros"], "did you mean"),
+        (["--strategy", "sma_cross", "--param", "fast"], "name=value"),
+        (["--strategy", "sma_cross", "--param", "fastt=3"], "did you mean"),
+        (["--strategy", "sma_cross", "--param", "fast=60"], "make fast smaller"),
+        (["--strategy", "sma_cross", "--symbol", "MSFT"], "no bars of"),
+        (["--strategy", "sma_cross", "--cash", "-1"], "cash"),
+        (["--strategy", "sma_cross", "--fill", "open"], "next-open"),
+    ],
+)
+def test_wrong_use_says_what_is_wrong(
+    wrong: list[str], said: str, prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("--data", prices, *wrong) == 2
+
+    assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_row_that_is_no_bar_is_named(prices: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with prices.open("a") as file:
+        file.write("\nAAPL,2025-12-01,,1,1,1,1\n")
+
+    assert _run("--strategy", "mock", "--data", prices) == 0
+
+    shown = capsys.readouterr()
+    assert "line 122: AAPL 2025-12-01 open: blank" in shown.err
+    assert "total_return" in shown.out
+
+
+def test_the_risk_checks_refuse_what_they_refuse_live(
+    prices: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RISK_MAX_ORDER", "200")
+    monkeypatch.setenv("RISK_MIN_ORDER", "150")
+
+    assert _run("--strategy", "mock", "--data", prices, "--risk") == 0
+
+    assert "refused: " in capsys.readouterr().out
