@@ -9,10 +9,11 @@ import structlog
 
 from services.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.databases import Databases
+from tests.in_memory import use_memory
 
 
-def pytest_configure() -> None:
-    """Log in plain lines, and have the processes under test heed every signal.
+def pytest_configure(config: pytest.Config) -> None:
+    """Log in plain lines, have the processes under test heed every signal, and servers write to memory.
 
     Pretty tracebacks take long, minutes for a large text. A run under nohup ignores some signals, and what it
     starts would, too.
@@ -26,6 +27,8 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    if not hasattr(config, "workerinput"):  # the workers of a parallel run are started with it
+        config.add_cleanup(use_memory())
 
 
 @pytest.fixture(scope="session")
