@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -113,11 +113,13 @@ def running_process(
     env: Mapping[str, str] | None = None,
     cwd: Path = REPOSITORY,
     account: tuple[int, int] | None = None,
+    ending_seconds: float = ENDING_SECONDS,
 ) -> Iterator[RunningProcess]:
     """Run a command, e.g. `[sys.executable, "main.py"]`; at the end it is ended by its id, if it still runs.
 
     Its environment is `env` and what a program needs at least, nothing else of ours: a developer's own
     settings must not decide a test. `account` (user id, group id) makes root run it as somebody else.
+    A process that leaves nothing behind when it is killed needs no `ending_seconds`.
     """
     least = {name: os.environ[name] for name in NEEDED_VARIABLES if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="process-under-test-") as folder:
@@ -138,15 +140,15 @@ def running_process(
         try:
             yield RunningProcess(process, written)
         finally:
-            _end(process)
+            _end(process, ending_seconds)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
     if process.poll() is not None:
         return
-    process.terminate()
-    try:
-        process.wait(ENDING_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    if seconds > 0:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+    process.kill()
+    process.wait()

@@ -139,7 +139,8 @@ def start_worker(redis_url: str) -> Iterator[StartWorker]:
                 "METRICS_PORT": "0",
                 **settings,
             }
-            process = stack.enter_context(running_process([sys.executable, "main.py"], env))
+            program = [sys.executable, "main.py"]
+            process = stack.enter_context(running_process(program, env, ending_seconds=0))
             worker = LiveWorker(process, port, env["REDIS_URL"])
             stack.callback(worker.redis.close)
             if ready:

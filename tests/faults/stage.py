@@ -50,7 +50,9 @@ class Stage:
         """Start a process with the settings of the stage."""
         port = free_port()
         environment = {**self.settings, "HEALTH_PORT": str(port)}
-        process = self._process.enter_context(running_process([sys.executable, "main.py"], environment))
+        process = self._process.enter_context(
+            running_process([sys.executable, "main.py"], environment, ending_seconds=0)
+        )
         self._worker = LiveWorker(process, port, self.valkey.url)
         self._process.callback(self._worker.redis.close)
         if ready:
