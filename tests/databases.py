@@ -24,7 +24,7 @@ SCHEMA = """
         UNION ALL SELECT 'function ' || oid || xmin FROM pg_proc WHERE oid >= 16384
         UNION ALL SELECT 'trigger ' || oid || xmin FROM pg_trigger WHERE oid >= 16384
         UNION ALL SELECT 'schema ' || oid || xmin FROM pg_namespace WHERE oid >= 16384
-        UNION ALL SELECT 'migration ' || name FROM schema_migrations
+        UNION ALL SELECT 'migration ' || each::text FROM schema_migrations AS each
     ) AS known (what)
 """
 TABLES = """

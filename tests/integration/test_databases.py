@@ -46,7 +46,7 @@ def test_whoever_is_late_finds_the_database_no_more(databases: Databases) -> Non
         "ALTER TABLE signals ADD CHECK (symbol <> 'BAD')",
         "ALTER TABLE signals ALTER COLUMN reason SET NOT NULL",
         "DROP TRIGGER users_touch ON users",
-        "DELETE FROM schema_migrations",
+        "UPDATE schema_migrations SET checksum = ''",
     ],
 )
 def test_a_database_whose_schema_was_changed_is_not_handed_on(databases: Databases, change: str) -> None:
