@@ -277,6 +277,9 @@ class Settings(BaseModel):
     batch_timeout_seconds: Seconds = Field(30.0, description="a smaller batch is written after this")
     max_retries: int = Field(3, ge=0, le=100, description="attempts after the first")
 
+    # The engine
+    notify_urls: SecretStr | None = Field(None, description="whom to tell of runs: URLs of apprise")
+
     # The process
     run_path: Path | None = Field(
         None, description="folder for what a frozen worker leaves; by default the temporary one"
