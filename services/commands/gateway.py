@@ -11,6 +11,7 @@ from rich.console import Console
 
 from config import load_settings
 from models.errors import ConfigError
+from services.commands.database import embedded_database
 
 DATA_FOLDER = Path("var/gateway")
 
@@ -47,7 +48,7 @@ def gateway(
     )
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
-        url = settings.database_url or _embedded(stack, data_folder, console)
+        url = settings.database_url or embedded_database(stack, data_folder, console, "the ledger is")
         migrate(url)
         database = Database(url)
         stack.callback(database.close)
@@ -59,21 +60,6 @@ def gateway(
             port=port,
             on_ready=lambda address: console.print(f"paper gateway on {address}"),
         )
-
-
-def _embedded(stack: ExitStack, folder: Path, console: Console) -> str:
-    from services.embedded import EmbeddedPostgres
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"--data-folder: {folder} cannot be made: {error.strerror}; "
-            "name another folder, or set DATABASE_URL"
-        ) from None
-    server = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
-    console.print(f"DATABASE_URL is not set: the ledger is in an embedded PostgreSQL, kept in {folder}")
-    return server.url
 
 
 def _basis_points(option: str, text: str) -> Decimal:
