@@ -17,7 +17,7 @@ from services.commands.backtest import backtest
 from services.commands.dead_letters import dead_letters
 from services.commands.demo import demo
 from services.commands.doctor import doctor
-from services.commands.engine import engine
+from services.commands.engine import make_engine
 from services.commands.executions import executions
 from services.commands.gateway import gateway
 from services.commands.intake import make_intake
@@ -86,7 +86,7 @@ def build(stop: StopSignal) -> typer.Typer:
     def default(context: typer.Context) -> None:
         if context.invoked_subcommand is None:
             raise typer.Exit(worker.run(stop))
-        if context.invoked_subcommand != "intake":  # which ends in order, like the worker
+        if context.invoked_subcommand not in {"intake", "engine"}:  # which end in order, like the worker
             stop.release()
 
     app.command()(demo)
@@ -102,7 +102,7 @@ def build(stop: StopSignal) -> typer.Typer:
     app.add_typer(signals, name="signals")
     app.add_typer(executions, name="executions")
     app.add_typer(strategies, name="strategies")
-    app.add_typer(engine, name="engine")
+    app.add_typer(make_engine(stop), name="engine")
     app.add_typer(dead_letters, name="dead-letters")
     return app
 

@@ -1,28 +1,34 @@
 """`python main.py engine …`: strategies × universe over history."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.commands.engine_run import Calendar, Data, Repairs, Timeframe, make_run, make_schedule
 from services.commands.output import AsJson, print_json, print_line, print_table
+from services.stop_signal import StopSignal
 
 if TYPE_CHECKING:
     from services.history.data_checks import Review
     from services.history.engine.universe import SymbolSlice, Universe
 
-Data = Annotated[Path, typer.Option(help="CSV, CSV.gz or Parquet: symbol, timestamp|date, OHLC, volume.")]
-Repairs = Annotated[
-    list[str] | None, typer.Option("--repair", help="A rule that mends rows; may be given more than once.")
-]
-Calendar = Annotated[str | None, typer.Option(help="Exchange whose days count, like XNYS.")]
-Timeframe = Annotated[str | None, typer.Option(help="Of the bars; by default the step that most keep.")]
 
-engine = typer.Typer(help="Run strategies over a universe of symbols.", no_args_is_help=True)
+def make_engine(stop: StopSignal) -> typer.Typer:
+    """Return the verbs; SIGTERM ends `run` and `schedule` in order, and `check` at once."""
+    verbs = typer.Typer(help="Run strategies over a universe of symbols.", no_args_is_help=True)
+
+    @verbs.callback()
+    def ended_in_order(context: typer.Context) -> None:
+        if context.invoked_subcommand == "check":
+            stop.release()
+
+    verbs.command()(check)
+    verbs.command("run")(make_run(stop))
+    verbs.command("schedule")(make_schedule(stop))
+    return verbs
 
 
-@engine.command()
 def check(
     data: Data,
     repair: Repairs = None,

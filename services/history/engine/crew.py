@@ -1,0 +1,161 @@
+"""The processes of the engine, as their parent sees them: what each does, since when, and if it hangs."""
+
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from multiprocessing import connection
+from threading import Event
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from services.history.engine.process import Setting, Task, decode_result, work
+from services.history.engine.result import RunResult, SymbolReport
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+LOOK_SECONDS = 0.25
+START_SECONDS = 30.0
+END_SECONDS = 5.0
+
+context = multiprocessing.get_context("spawn")  # nothing of this process is in them, no thread and no lock
+
+
+class Hand:
+    """One process and what it has to do. `pipe` gives one result for each run of its task, in order."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._seconds = setting.options.seconds
+        ours, theirs = context.Pipe()
+        self.pipe: Connection = ours
+        self.process: BaseProcess = context.Process(target=work, args=(theirs, setting), daemon=True)
+        self.process.start()
+        theirs.close()
+        self._task: Task | None = None
+        self._due = 0.0
+        self._extra = START_SECONDS
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has a task."""
+        return self._task is not None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the run under way takes longer than it may."""
+        return self._task is not None and monotonic() > self._due
+
+    def give(self, task: Task) -> bool:
+        """Hand a task to it; false where it is not there any more."""
+        self._task = task
+        self._due = monotonic() + self._seconds + self._extra
+        try:
+            self.pipe.send_bytes(msgspec.msgpack.encode(task))
+        except OSError:
+            return False
+        return True
+
+    def result(self) -> RunResult:
+        """Take the next result. Raises EOFError or OSError where the process has ended."""
+        result = decode_result(self.pipe.recv_bytes())
+        task = self._task
+        left = () if task is None else task.runs[1:]
+        self._task = Task(task.slice, left) if task is not None and left else None
+        self._due = monotonic() + self._seconds
+        self._extra = 0.0
+        return result
+
+    def give_up(self, reason: str) -> tuple[RunResult | None, Task | None]:
+        """End the process; return its run under way as failed, and what of its task is still to be done."""
+        self.end()
+        if (task := self._task) is None:
+            return None, None
+        first, *left = task.runs
+        failed = RunResult(
+            run_id=first.run_id,
+            strategy=first.strategy.name,
+            report=SymbolReport(symbol=task.slice.symbol),
+            status="failed",
+            reason=reason,
+            seconds=self._seconds,
+        )
+        return failed, Task(task.slice, tuple(left)) if left else None
+
+    def ended(self) -> str:
+        """Say how the process ended, which nobody asked it to."""
+        self.process.join(END_SECONDS)
+        code = self.process.exitcode
+        return (
+            f"its process ended by signal {-code}" if code and code < 0 else f"its process ended with {code}"
+        )
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        with suppress(OSError):
+            self.pipe.close()
+        self.process.kill()
+        self.process.join(END_SECONDS)
+
+
+class Crew:
+    """So many processes, kept busy. One that hangs or dies costs the run that it was at, and is replaced."""
+
+    def __init__(self, setting: Setting, size: int) -> None:
+        self._setting = setting
+        self._size = size
+        self._hands: list[Hand] = []
+
+    def results(self, tasks: Iterable[Task], stop: Event) -> Iterator[RunResult | None]:
+        """Give each result as it comes, None where nothing came for a while; at a stop, no more of them."""
+        waiting = iter(tasks)
+        again: list[Task] = []
+        try:
+            while not stop.is_set():
+                self._hand_out(waiting, again)
+                busy = [hand for hand in self._hands if hand.is_busy]
+                if not busy:
+                    return
+                ready = connection.wait([hand.pipe for hand in busy], LOOK_SECONDS)
+                for hand in busy:
+                    if hand.pipe in ready or hand.is_late:
+                        yield self._take(hand, again, answered=hand.pipe in ready)
+                if not ready:
+                    yield None
+        finally:
+            for hand in self._hands:
+                hand.end()
+            self._hands.clear()
+
+    def _hand_out(self, waiting: Iterator[Task], again: list[Task]) -> None:
+        idle = [hand for hand in self._hands if not hand.is_busy]
+        while idle or len(self._hands) < self._size:
+            task = again.pop() if again else next(waiting, None)
+            if task is None:
+                return
+            hand = idle.pop() if idle else self._new_hand()
+            if not hand.give(task):
+                again.append(task)
+                self._hands.remove(hand)
+                hand.end()
+
+    def _new_hand(self) -> Hand:
+        hand = Hand(self._setting)
+        self._hands.append(hand)
+        return hand
+
+    def _take(self, hand: Hand, again: list[Task], *, answered: bool) -> RunResult | None:
+        if answered:
+            try:
+                return hand.result()
+            except (EOFError, OSError):
+                reason = hand.ended()
+        else:
+            reason = f"it took longer than {self._setting.options.seconds:g} s"
+        failed, left = hand.give_up(reason)
+        self._hands.remove(hand)
+        if left is not None:
+            again.append(left)
+        return failed

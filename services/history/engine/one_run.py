@@ -1,0 +1,67 @@
+"""One strategy over one symbol's bars: the backtest, and its result as the tables take it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from time import perf_counter
+
+from msgspec.structs import asdict
+
+from models.market_data import Bar
+from models.signal import Signal
+from services.history.backtest import run
+from services.history.engine.plan import EngineOptions, RunPlan
+from services.history.engine.result import RunResult, SymbolReport
+from services.history.engine.result_table import copy_line
+from services.history.options import BacktestOptions
+from strategies.base_strategy import BaseStrategy
+
+
+def run_one(
+    cls: type[BaseStrategy],
+    plan: RunPlan,
+    bars: Sequence[Bar],
+    report: SymbolReport,
+    options: EngineOptions,
+) -> RunResult:
+    """Run a backtest. Raises whatever the strategy raises when it is made or started."""
+    begin = perf_counter()
+    rules = BacktestOptions(
+        parameters=plan.strategy.parameters,
+        cash=options.cash,
+        fill=options.fill,
+        fee_bps=options.fee_bps,
+        slippage_bps=options.slippage_bps,
+    )
+    outcome = run(cls, bars, rules)
+    reason = outcome.ended[0].reason if outcome.ended else None
+    return RunResult(
+        run_id=plan.run_id,
+        strategy=plan.strategy.name,
+        report=report,
+        status="done" if reason is None else "failed",
+        reason=reason,
+        signals=len(outcome.signals),
+        statistics=asdict(outcome.statistics),
+        signal_lines=signal_lines(plan.run_id, outcome.signals),
+        seconds=perf_counter() - begin,
+    )
+
+
+def signal_lines(run_id: str, signals: Iterable[Signal]) -> str:
+    """Return signals as COPY takes them."""
+    return "".join(
+        copy_line(
+            (
+                run_id,
+                number,
+                each.signal_id,
+                each.action,
+                each.price,
+                each.quantity,
+                each.confidence,
+                each.timestamp.isoformat(),
+                json.dumps(each.metadata),
+            )
+        )
+        for number, each in enumerate(signals)
+    )

@@ -1,0 +1,113 @@
+"""A process of the engine: it runs strategies over one symbol after the other, as its parent says.
+
+What goes through the pipe is MessagePack, and no bars: those it reads itself, each symbol's once.
+"""
+
+import logging
+import os
+import re
+import signal
+from collections.abc import Iterator
+from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+from time import perf_counter
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from models.market_data import SYMBOL_PATTERN, Bar
+from services.history.data_checks import review
+from services.history.engine.one_run import run_one
+from services.history.engine.plan import EngineOptions, RunPlan
+from services.history.engine.result import RunResult, SymbolReport, report_of
+from services.history.engine.universe import SymbolSlice
+from services.history.repairs import repair
+from services.session import explain
+from strategies.registry import StrategyRegistry
+
+QUIET = structlog.make_filtering_bound_logger(logging.CRITICAL)
+
+
+class Setting(Struct, frozen=True):
+    """What a process needs to know once: where rows are, by which rules, and which strategies there are."""
+
+    rows: str
+    options: EngineOptions
+    strategies_path: str | None
+
+
+class Task(Struct, frozen=True):
+    """One symbol, and what to run over it."""
+
+    slice: SymbolSlice
+    runs: tuple[RunPlan, ...]
+
+
+decode_task = msgspec.msgpack.Decoder(Task).decode
+decode_result = msgspec.msgpack.Decoder(RunResult).decode
+
+
+def work(pipe: Connection, setting: Setting) -> None:
+    """Do every task that comes through the pipe, until it is closed or the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Thread(target=_end_with_parent, daemon=True).start()
+    structlog.configure(wrapper_class=QUIET)  # what strategies have to say a thousand times
+    registry = StrategyRegistry()
+    if setting.strategies_path is not None:
+        registry.load_folder(Path(setting.strategies_path))
+    encode = msgspec.msgpack.Encoder().encode
+    try:
+        while True:
+            for result in perform(decode_task(pipe.recv_bytes()), setting, registry):
+                pipe.send_bytes(encode(result))
+    except (EOFError, OSError):
+        return
+
+
+def perform(task: Task, setting: Setting, registry: StrategyRegistry) -> Iterator[RunResult]:
+    """Give the result of each run of a task as soon as it is there; what fails has its reason."""
+    try:
+        bars, report = _read(task.slice, setting)
+    except Exception as error:  # noqa: BLE001 — one symbol's data must not end the process
+        report = SymbolReport(symbol=task.slice.symbol)
+        for each in task.runs:
+            yield _failed(each, report, explain(error))
+        return
+    for each in task.runs:
+        begin = perf_counter()
+        try:
+            yield run_one(registry.get(each.strategy.name), each, bars, report, setting.options)
+        except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
+            yield _failed(each, report, explain(error), perf_counter() - begin)
+
+
+def _read(each: SymbolSlice, setting: Setting) -> tuple[list[Bar], SymbolReport]:
+    if not re.fullmatch(SYMBOL_PATTERN, each.symbol):
+        raise ValueError("the file has a symbol that no session could have")
+    rows, repaired = repair(each.read(Path(setting.rows)), setting.options.repairs)
+    found = review(rows)
+    report = report_of(each.symbol, found, repaired)
+    return list(rows.chosen(found.usable).bars()), report
+
+
+def _failed(each: RunPlan, report: SymbolReport, reason: str, seconds: float = 0.0) -> RunResult:
+    return RunResult(
+        run_id=each.run_id,
+        strategy=each.strategy.name,
+        report=report,
+        status="failed",
+        reason=reason,
+        seconds=seconds,
+    )
+
+
+def _end_with_parent() -> None:
+    """End this process when the parent is gone: a strategy that hangs would keep it for ever."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,167 @@
+"""The engine over a small universe: what it writes, what it does not do twice, and what cannot stop it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from models.errors import ConfigError
+from services.db_client import Database
+from services.history.engine.batch import Progress
+from tests.integration.engine_world import run_engine, tables, write_universe
+
+TROUBLE = '''
+import os
+
+from strategies.base_strategy import BaseStrategy
+
+
+class Trouble(BaseStrategy):
+    """Does what its symbol asks for."""
+
+    name = "{name}"
+
+    def on_bar(self, bar):
+        if bar.symbol == "{symbol}":
+            {trouble}
+
+    def on_trade(self, trade):
+        pass
+'''
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_universe(tmp_path / "bars.csv", 3)
+
+
+def query(database: Database, text: str) -> list[tuple[object, ...]]:
+    with database.transaction() as cursor:
+        cursor.execute(text)
+        return list(cursor.fetchall())
+
+
+def test_every_strategy_runs_over_every_symbol_and_is_ranked(database: Database, data: Path) -> None:
+    summary = run_engine(database, data)
+    assert (summary.status, summary.progress.done, summary.failures) == ("finished", 6, [])
+    assert query(database, "SELECT strategy, symbol, bars FROM backtest_runs ORDER BY 1, 2") == [
+        (strategy, symbol, 60) for strategy in ("mock", "sma_cross") for symbol in ("S000", "S001", "S002")
+    ]
+    [counted] = query(
+        database,
+        "SELECT (SELECT count(*) FROM backtest_signals), sum(signals), max(signals) FROM backtest_runs",
+    )
+    assert counted[0] == counted[1]
+    [(best, mean, average)] = query(
+        database,
+        "SELECT strategy, mean_sharpe, (SELECT avg(sharpe_ratio) FROM backtest_runs r "
+        "WHERE r.strategy = p.strategy) FROM backtest_performance p WHERE place = 1",
+    )
+    assert best == summary.ranking[0].strategy
+    assert mean == pytest.approx(average)
+
+
+def test_what_is_there_is_not_computed_again_and_what_is_new_is(database: Database, data: Path) -> None:
+    first = run_engine(database, data)
+    before = tables(database)
+    again = run_engine(database, data)
+    assert (again.progress.reused, again.progress.done) == (6, 0)
+    assert again.batch_id == first.batch_id
+    assert tables(database) == before
+    write_universe(data, 4, last=1.0)  # one symbol more, and one with another last bar
+    changed = run_engine(database, data)
+    assert (changed.progress.reused, changed.progress.done) == (4, 4)
+    parameters = run_engine(database, data, params=("mock.every=7",))
+    assert (parameters.progress.reused, parameters.progress.done) == (4, 4)
+    assert [ranked.symbols for ranked in parameters.ranking] == [4, 4]
+
+
+def test_a_strategy_that_raises_hangs_or_dies_costs_its_own_run_alone(
+    database: Database, data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name, symbol, trouble in (
+        ("raises", "S000", "raise ZeroDivisionError('no luck')"),
+        ("hangs", "S001", "while True: pass"),
+        ("dies", "S002", "os._exit(3)"),
+    ):
+        text = TROUBLE.format(name=name, symbol=symbol, trouble=trouble)
+        (folder / f"{name}.py").write_text(text)
+    summary = run_engine(database, data, "raises,hangs,dies,mock", folder=folder, seconds=1.0)
+    assert (summary.status, summary.progress.done) == ("finished", 12)
+    assert [(strategy, symbol) for strategy, symbol, _ in summary.failures] == [
+        ("raises", "S000"),
+        ("hangs", "S001"),
+        ("dies", "S002"),
+    ]
+    raised, hung, died = (reason for _, _, reason in summary.failures)
+    assert "no luck" in raised
+    assert hung == "it took longer than 1 s"
+    assert died == "its process ended with 3"
+    mended = tmp_path / "own" / "raises.py"
+    resumed = run_engine(database, data, "raises,hangs,dies,mock", folder=folder, seconds=1.0, resume=True)
+    assert (resumed.progress.reused, resumed.progress.done) == (12, 0)
+    mended.write_text(mended.read_text().replace("raise ZeroDivisionError('no luck')", "pass"))
+    assert run_engine(database, data, "raises,mock", folder=folder).failures == []
+
+
+def test_a_stopped_run_goes_on_to_the_same_tables(database: Database, data: Path) -> None:
+    stop = Event()
+
+    def stop_early(progress: Progress) -> None:
+        if progress.done >= 2:
+            stop.set()
+
+    stopped = run_engine(database, data, watch=stop_early, stop=stop)
+    assert stopped.status == "stopped"
+    assert 2 <= stopped.progress.done < 6
+    resumed = run_engine(database, data, resume=True)
+    assert resumed.status == "finished"
+    assert resumed.progress.reused == stopped.progress.done
+    interrupted = tables(database)
+    with database.transaction() as cursor:
+        cursor.execute("TRUNCATE backtest_batches CASCADE")
+    run_engine(database, data)
+    assert tables(database) == interrupted
+
+
+def test_dirty_symbols_are_named_with_what_was_left_out(database: Database, data: Path) -> None:
+    text = data.read_text().splitlines(keepends=True)
+    text[5] = text[5].replace(",1000", ",")
+    text.append("bad symbol,2024-01-01,1,1,1,1,1\n")
+    data.write_text("".join(text))
+    summary = run_engine(database, data, "mock")
+    [(symbol, left_out, [finding])] = summary.dirty
+    assert (symbol, left_out, finding["kind"]) == ("S000", 1, "blank")
+    assert [(failed, reason) for _, failed, reason in summary.failures] == [
+        ("bad symbol", "ValueError: the file has a symbol that no session could have")
+    ]
+    mended = run_engine(database, data, "mock", repairs=("fill-volume",))
+    assert [(symbol, left_out) for symbol, left_out, _ in mended.dirty] == [("S000", 0)]
+
+
+@pytest.mark.parametrize(
+    ("strategies", "params", "complaint"),
+    [
+        ("mok", (), "no strategy 'mok'; did you mean 'mock'"),
+        ("mock,mock", (), "each of them once"),
+        ("", (), "must be names"),
+        ("mock", ("mock.evry=1",), "did you mean 'every'"),
+        ("mock", ("every=1",), "write it like"),
+        ("mock", ("sma_cross.fast=1",), "not among the strategies"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_refused_before_anything_runs(
+    database: Database, data: Path, strategies: str, params: tuple[str, ...], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        run_engine(database, data, strategies, params=params)
