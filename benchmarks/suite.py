@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import delivery, intake, memory, risk, throughput
+from benchmarks import delivery, intake, memory, risk, throughput, universe
 from benchmarks.effort import Effort
 from benchmarks.report import Report, machine_facts, now
 from benchmarks.rows import Row
@@ -21,6 +21,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "burst-recorded": delivery.burst_recorded,
     "intake": intake.streams_to_rows,
     "risk": risk.checks,
+    "universe": universe.universe,
     "memory": memory.idle_and_lasting,
 }
 

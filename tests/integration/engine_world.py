@@ -45,7 +45,7 @@ def run_engine(
 ) -> Summary:
     """Run strategies over a universe in one process more.
 
-    What is asked for beside that are fields of EngineRequest and EngineOptions, and what an EngineService has.
+    What is asked for beside that are fields of EngineRequest and EngineOptions, and parts of EngineService.
     """
     registry = StrategyRegistry()
     if folder is not None:
