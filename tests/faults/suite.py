@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tests.faults import (
+    engine_faults,
     freeze_faults,
     gateway_faults,
     kill_steps,
@@ -34,6 +35,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *strategy_faults.EXPERIMENTS,
         *freeze_faults.EXPERIMENTS,
         *lease_faults.EXPERIMENTS,
+        *engine_faults.EXPERIMENTS,
         *soak.EXPERIMENTS,
     )
 }
@@ -56,6 +58,7 @@ QUICK = (
     "strategy-loops",
     "strategy-sleeps",
     "strategy-on-stop",
+    "engine-kill-9",
 )
 
 

@@ -9,7 +9,8 @@ import pytest
 from models.errors import ConfigError
 from services.db_client import Database
 from services.history.engine.batch import Progress
-from tests.integration.engine_world import run_engine, tables, write_universe
+from tests.engine_tables import write_universe
+from tests.integration.engine_world import run_engine, tables
 
 TROUBLE = '''
 import os
