@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import delivery, intake, memory, risk, throughput, universe
+from benchmarks import delivery, intake, memory, risk, sandbox, throughput, universe
 from benchmarks.effort import Effort
 from benchmarks.report import Report, machine_facts, now
 from benchmarks.rows import Row
@@ -22,6 +22,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "intake": intake.streams_to_rows,
     "risk": risk.checks,
     "universe": universe.universe,
+    "sandbox": sandbox.sealed_hosts,
     "memory": memory.idle_and_lasting,
 }
 

@@ -64,7 +64,7 @@ ATTACKS = [
     Attack("reads a file", "return libc.open(b'/etc/passwd', 0) >= 0"),
     Attack("writes a file", "return libc.open(p.file.encode(), os.O_CREAT | os.O_WRONLY, 0o600) >= 0"),
     Attack("lists a folder", "return bool(os.listdir('/'))"),
-    Attack("looks for a file", "return bool(os.stat('/etc'))"),
+    Attack("looks for a file", "return bool(sys.modules['posix'].stat('/etc'))"),
     Attack("connects by TCP", "socket.create_connection(('127.0.0.1', p.port)); return True"),
     Attack(
         "sends by UDP",

@@ -23,13 +23,18 @@ WAIT_SECONDS = 10.0
 READ_BYTES = 4096
 # Each alone at the top of a module, so that it happens when that is loaded.
 ATTEMPTS = {
-    "look for a file": "os.stat('/etc')",
+    "look for a file": "posix.stat('/etc')",
     "open a socket": "sys.modules['_socket'].socket()",
     "start a process": "os.fork()",
     "see another process": "os.getppid()",
     "make memory executable": "mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)",
 }
-SOURCE = "import sys\nos, mmap = sys.modules['os'], sys.modules['mmap']\n{}\ndef on_bar(bar): pass\n"
+SOURCE = """
+import sys
+os, posix, mmap = (sys.modules[name] for name in ("os", "posix", "mmap"))
+{}
+def on_bar(bar): pass
+"""
 
 
 def prove_the_seal(zygote: Zygote) -> frozenset[str]:

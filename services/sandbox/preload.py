@@ -69,7 +69,16 @@ STANDARD_LIBRARY = (
 # What large packages import only when it is first needed, which in a host is too late.
 LATER = {
     "numpy": ("numpy.fft", "numpy.linalg", "numpy.random", "numpy.polynomial", "numpy.ma"),
-    "pandas": ("pandas.api.types", "pandas.api.indexers", "pandas.tseries.frequencies"),
+    "pandas": (
+        "pandas.api.indexers",
+        "pandas.api.types",
+        "pandas.io.formats.csvs",
+        "pandas.io.formats.html",
+        "pandas.io.formats.string",
+        "pandas.tseries.frequencies",
+        "pandas.tseries.holiday",
+        "pandas.tseries.offsets",
+    ),
 }
 # Starts threads when it is imported, and pandas does without it.
 KEPT_OUT = ("pyarrow",)
@@ -156,5 +165,7 @@ def _use_pandas(pd: Any) -> None:
     frame["close"].resample("5min").ohlc().tz_convert("America/New_York")
     frame.groupby("side").agg({"close": ["mean", "std"]})
     frame.merge(frame, left_index=True, right_index=True).sort_values("close_x").to_dict("records")
+    in_python: Any = importlib.import_module("zoneinfo._zoneinfo")  # pandas computes with this form of them
+    zones.extend([in_python.ZoneInfo(zone.key) for zone in zones])
     pd.concat([frame, frame]).drop_duplicates().pivot_table(values="close", columns="side")
-    str(frame)
+    str(frame), frame.to_csv(), frame.to_json(), frame.to_html()

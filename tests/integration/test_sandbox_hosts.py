@@ -138,6 +138,8 @@ def test_an_error_is_told_with_the_author_s_lines_and_none_of_ours(zygote: Zygot
         ("open('/etc/passwd')", "a sealed process has no files"),
         ("import time; time.sleep(1)", "does not sleep"),
         ("input()", "no terminal"),
+        ("import os; os.stat('/')", "has no files"),
+        ("import zoneinfo; zoneinfo.ZoneInfo('Pacific/Chatham')", "No time zone found"),
     ],
 )
 def test_what_a_sealed_process_lacks_is_said_and_is_not_its_end(
@@ -235,3 +237,37 @@ def test_hosts_end_with_their_zygote_and_their_ends_are_told() -> None:
             host.hear()
         with pytest.raises(SandboxUnavailable, match="zygote has ended"):
             zygote.spawn(lambda _: None)
+
+
+PANDAS = """
+import numpy as np
+import pandas as pd
+closes = []
+def on_bar(bar):
+    closes.extend(bar.close + n % 7 for n in range(300))
+    times = pd.date_range("2026-01-01", periods=len(closes), freq="min", tz="UTC")
+    series = pd.Series(closes, index=times)
+    frame = pd.DataFrame({"close": series, "odd": [n % 2 for n in range(len(closes))]})
+    frame.groupby("odd").close.agg(["mean", "std"]).to_string()
+    frame.to_csv(), frame.describe(), frame.rolling(5).corr(), pd.cut(frame.close, 4)
+    series.resample("5min").ohlc().tz_convert("Asia/Tokyo").to_dict()
+    square = np.random.default_rng(1).normal(size=(200, 200))
+    np.linalg.eigvalsh(square @ square.T), np.fft.rfft(closes), np.polyfit(closes, closes, 2)
+    log.info(f"mean {series.rolling(20).mean().iloc[-1]} at {times[0].tz_convert('Europe/Berlin')}")
+"""
+
+
+def test_numpy_and_pandas_work_sealed_where_they_are_allowed() -> None:
+    with running(Zygote(MEMORY_BYTES, ("numpy", "pandas"))) as zygote, host_of(zygote) as host:
+        assert isinstance(host.load(PANDAS), Loaded)
+        assert host.answers(BarEvent(bar(0))) == [
+            LogLine(seq=1, level="info", text="mean 102.85 at 2026-01-01 01:00:00+01:00")
+        ]
+
+
+def test_they_are_not_there_where_they_are_not_allowed(zygote: Zygote) -> None:
+    with host_of(zygote) as host:
+        refused = host.load(PANDAS)
+        assert isinstance(refused, NotLoaded)
+        assert refused.line == 2
+        assert "no module 'numpy' in a sealed process" in refused.reason

@@ -1,6 +1,7 @@
 """Calls a strategy for every event of a batch, contains what it raises, and tells what it decides."""
 
 import json
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -177,7 +178,7 @@ def _failed(seq: int, hook: Hook, error: BaseException) -> Failed:
         hook=hook,
         error=_text(type(error).__name__)[:LONGEST_NAME],
         message=message,
-        traceback=_text(trace)[-LONGEST_TRACEBACK:],
+        traceback=_text(_without_folders(trace))[-LONGEST_TRACEBACK:],
         timed_out=isinstance(error, StrategyTimedOut),
     )
 
@@ -188,6 +189,13 @@ def _from_the_source_on(trace: TracebackType | None) -> TracebackType | None:
     while first is not None and first.tb_frame.f_code.co_filename != FILE:
         first = first.tb_next
     return first or trace
+
+
+def _without_folders(trace: str) -> str:
+    """Name files from where they are imported: where that is, is the operator's business."""
+    for folder in sorted(sys.path, key=len, reverse=True):
+        trace = trace.replace(f"{folder}/", "") if folder else trace
+    return trace
 
 
 def _text(given: str) -> str:

@@ -7,6 +7,7 @@ process. Without it a plain `import requests` would do that, too.
 import builtins
 import io
 import linecache
+import os
 import sys
 import time
 from collections.abc import Callable, MutableMapping, Sequence
@@ -32,6 +33,7 @@ def seclude(log: Write) -> None:
     sys.stdout, sys.stderr = Printed(log, "info"), Printed(log, "warning")
     sys.excepthook = sys.__excepthook__
     sys.addaudithook(_refuse_files)
+    os.stat = os.lstat = _no_files  # of a time zone that is not loaded it is asked where its file is
     builtins.input = builtins.breakpoint = _no_files
     setattr(time, "sleep", _no_rest)  # noqa: B010 — its type has another error
     # Both would look whether a source file has changed.
@@ -87,7 +89,11 @@ class Shelf:
         """Raise ImportError that says what there is."""
         del path, target
         known = dict.fromkeys((*STANDARD_LIBRARY, "strategies", "models", "numpy", "pandas"))
-        here = {module: None for module in known if module in sys.modules and module[0] != "_"}
+        here = {
+            module: None
+            for module in known
+            if module in sys.modules and module[0] != "_" and "." not in module
+        }
         raise ModuleNotFoundError(f"no module {name!r} in a sealed process{suggest(name, here)}", name=name)
 
 
