@@ -107,6 +107,11 @@ class RunningProcess:
             ) from None
 
 
+def needed_environment() -> dict[str, str]:
+    """What of our own environment every program needs."""
+    return {name: os.environ[name] for name in NEEDED_VARIABLES if name in os.environ}
+
+
 @contextmanager
 def running_process(
     command: Sequence[str],
@@ -121,7 +126,6 @@ def running_process(
     settings must not decide a test. `account` (user id, group id) makes root run it as somebody else.
     A process that leaves nothing behind when it is killed needs no `ending_seconds`.
     """
-    least = {name: os.environ[name] for name in NEEDED_VARIABLES if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="process-under-test-") as folder:
         written = Path(folder) / "output"
         with written.open("wb") as output:
@@ -130,7 +134,7 @@ def running_process(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=least | dict(env or {}),
+                env={**needed_environment(), **(env or {})},
                 cwd=cwd,
                 start_new_session=True,
                 user=account[0] if account else None,

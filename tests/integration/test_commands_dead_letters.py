@@ -6,7 +6,7 @@ from config import Settings
 from models.errors import StorageUnavailable
 from services.commands.dead_letters import newest
 from services.dead_letters import PAYLOAD_BYTES, DeadLetters
-from tests.integration.command_line import command
+from tests.integration.command_line import command, program
 from tests.support import eventually, free_port
 
 
@@ -32,7 +32,7 @@ def test_the_newest_come_first_and_no_more_than_the_limit(redis_url: str) -> Non
 
 def test_a_hostile_payload_is_shown_but_cannot_drive_the_terminal(redis_url: str) -> None:
     keep(redis_url, "\x1b]0;owned\x07\x1b[2J\r\n[bold]\u202egnp\x9b1m".encode() + b"\xff\x00")
-    ended = command("dead-letters", "list", REDIS_URL=redis_url)
+    ended = program("dead-letters", "list", REDIS_URL=redis_url)
     assert ended.code == 0
     assert r"\x1b]0;owned\x07\x1b[2J\r\n[bold]\u202egnp\x9b1m\xff\x00" in ended.output
     assert all(letter.isprintable() or letter == "\n" for letter in ended.output)

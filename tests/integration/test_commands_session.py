@@ -15,7 +15,7 @@ from models.errors import StorageUnavailable
 from services.commands.peers import redis_of
 from services.commands.session import announce, control_event
 from tests.gateway_stub import GatewayStub
-from tests.integration.command_line import command
+from tests.integration.command_line import command, program
 from tests.integration.served_worker import serving
 from tests.support import eventually, free_port, running_process
 
@@ -144,7 +144,7 @@ def test_sessions_of_a_real_worker_start_show_and_stop(redis_url: str) -> None:
 
 def test_no_worker_there_is_a_failure_that_says_where_it_was_looked_for() -> None:
     port = free_port()
-    ended = command("session", "list", HEALTH_PORT=str(port))
+    ended = program("session", "list", HEALTH_PORT=str(port))
     assert ended.code == 1
     assert f"no worker answers at http://127.0.0.1:{port}" in ended.output
 
