@@ -30,7 +30,7 @@ class Rule(StrEnum):
     STOP_LOSS = "stop_loss"
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Struct, frozen=True, kw_only=True, gc=False):
     """What somebody wants to order. `order_id` is the id of its signal, `owner` the session key of it.
 
     `price` is per unit in the quote currency. A position belongs to its owner: an order reduces a position
@@ -46,7 +46,7 @@ class Order(Struct, frozen=True, kw_only=True):
     asset_type: AssetType = "stock"
 
 
-class Measure(Struct, frozen=True):
+class Measure(Struct, frozen=True, gc=False):
     """A value beside the limit of its rule. The unit is the rule's: money, or for the throttle orders."""
 
     rule: Rule
@@ -54,13 +54,13 @@ class Measure(Struct, frozen=True):
     limit: Decimal
 
 
-class Approved(Struct, frozen=True, kw_only=True):
+class Approved(Struct, frozen=True, kw_only=True, gc=False):
     """The order may go out as it is; it is reserved now. `warnings` are what it brings near a limit."""
 
     warnings: tuple[Measure, ...] = ()
 
 
-class Reduced(Struct, frozen=True, kw_only=True):
+class Reduced(Struct, frozen=True, kw_only=True, gc=False):
     """A smaller order may go out: `quantity` of it, which is reserved from now on.
 
     `value` is what the whole order would have come to, against the `limit` of `rule`; both are None where
@@ -75,7 +75,7 @@ class Reduced(Struct, frozen=True, kw_only=True):
     warnings: tuple[Measure, ...] = ()
 
 
-class Refused(Struct, frozen=True, kw_only=True):
+class Refused(Struct, frozen=True, kw_only=True, gc=False):
     """Nothing may go out. `value` and `limit` are None where something is missing rather than too much."""
 
     rule: Rule

@@ -45,7 +45,7 @@ class Account(Struct, kw_only=True):
         return opening if self.fixed_value is None else self.fixed_value
 
 
-class Reservation(Struct):
+class Reservation(Struct, gc=False):
     """An order in flight since `at` (monotonic seconds), 0 where it was before this process.
 
     `price` is the highest that it may be filled at, `left` what may still come.

@@ -19,7 +19,7 @@ DAILY_LOSS_WARNING = Decimal("0.7")
 COIN_DIGITS = 8
 
 
-class DayLoss(Struct, frozen=True):
+class DayLoss(Struct, frozen=True, gc=False):
     """What was lost since the day's opening, and how much may be; `halted` says why nothing may grow."""
 
     loss: Decimal
@@ -32,7 +32,7 @@ class DayLoss(Struct, frozen=True):
         return self.loss > 0 and self.loss >= DAILY_LOSS_WARNING * self.limit
 
 
-class Snapshot(Struct, frozen=True):
+class Snapshot(Struct, frozen=True, gc=False):
     """What the rules look at, all of one moment.
 
     `line` is the position of the order's owner in its symbol, `others` the worst case of all other lines of
@@ -61,23 +61,23 @@ def check(order: Order, seen: Snapshot, limits: Limits) -> Verdict:
     closing = seen.line.closable(order.side)
     if quantity <= closing:
         return Approved()
-    if seen.mark is None or seen.price_age is None:
-        refusal: Refused | None = _missing(f"no price of {order.symbol} was heard of")
+    if (mark := seen.mark) is None or (age := seen.price_age) is None:
+        refusal = _missing(f"no price of {order.symbol} was heard of")
+    elif limits.price_max_age is not None and age > limits.price_max_age:
+        refusal = _stale(order, age, limits.price_max_age)
+    elif seen.sent >= seen.most_sent:
+        refusal = _throttled(seen)
+    elif not limits.min_order <= price * quantity <= limits.max_order:
+        refusal = _order_size(order, limits)
     else:
-        refusal = _stale(order, seen.price_age, limits)
-        if refusal is None and seen.sent >= seen.most_sent:
-            refusal = _throttled(seen)
-        if refusal is None and not limits.min_order <= price * quantity <= limits.max_order:
-            refusal = _order_size(order, limits)
-    if refusal is not None or seen.mark is None:
-        return _closing_part(refusal or _missing(f"no price of {order.symbol}"), closing)
-    return _growth(order, seen, limits, closing, seen.mark)
+        return _growth(order, seen, limits, closing, mark)
+    return _closing_part(refusal, closing)
 
 
 def _growth(order: Order, seen: Snapshot, limits: Limits, closing: Decimal, mark: Decimal) -> Verdict:
     """Judge what makes a position larger: the position, then everything together, then the day."""
     line, side, quantity = seen.line, order.side, order.quantity
-    price = max(order.price, mark)
+    price = order.price if order.price > mark else mark  # noqa: FURB136 — a call is dearer than all of it
     limit = limits.max_position * seen.portfolio
     reached = line.reach(side, mark, quantity, price)
     value = seen.others + reached
@@ -88,7 +88,9 @@ def _growth(order: Order, seen: Snapshot, limits: Limits, closing: Decimal, mark
         if quantity <= closing or quantity * order.price < limits.min_order:
             return _closing_part(too_large, closing)
         reached = line.reach(side, mark, quantity, price)
-    refusal = _exposure(seen, limits, mark, reached)
+    refusal = None
+    if seen.exposure + reached > limits.max_exposure:
+        refusal = _exposure(seen, limits, mark, reached)
     if refusal is None and seen.losses:
         refusal = _day_loss(seen.losses)
     if refusal is not None:
@@ -122,14 +124,12 @@ def _fitting(order: Order, line: Line, room: Decimal, price: Decimal, mark: Deci
     return tradable(order, min(quantity, order.quantity)) if quantity > 0 else ZERO
 
 
-def _stale(order: Order, age: float, limits: Limits) -> Refused | None:
-    if limits.price_max_age is None or age <= limits.price_max_age:
-        return None
+def _stale(order: Order, age: float, most: float) -> Refused:
     return Refused(
         rule=Rule.STALE_PRICE,
-        detail=f"the price of {order.symbol} is {age:.1f} s old; at most {limits.price_max_age:g} s",
+        detail=f"the price of {order.symbol} is {age:.1f} s old; at most {most:g} s",
         value=decimal_of(age),
-        limit=decimal_of(limits.price_max_age),
+        limit=decimal_of(most),
     )
 
 
@@ -156,8 +156,6 @@ def _order_size(order: Order, limits: Limits) -> Refused:
 
 def _exposure(seen: Snapshot, limits: Limits, mark: Decimal, reached: Decimal) -> Refused | None:
     """Judge everything together, once the line reaches so far on the order's side."""
-    if seen.exposure + reached <= limits.max_exposure:
-        return None  # whatever of it was there before
     before = seen.line.worst(mark)
     if reached <= before:
         return None

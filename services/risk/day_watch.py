@@ -54,10 +54,10 @@ class DayWatch:
         """The day of all accounts together."""
         return self._all
 
-    def losses(self, holdings: Holdings, name: str) -> tuple[DayLoss, ...]:
+    def losses(self, holdings: Holdings, account: Account, name: str) -> tuple[DayLoss, ...]:
         """Return what an account lost today, and what all lost together, where either needs to be said."""
-        account = holdings.accounts[name]
-        if holdings.value(name) > account.alarm and self._value(holdings) > self._alarm:
+        value = account.cash + holdings.tally.worths.get(name, ZERO)
+        if value > account.alarm and self._value(holdings) > self._alarm:
             return ()
         lost = []
         if account.day is not None:

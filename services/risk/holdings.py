@@ -87,18 +87,20 @@ class Holdings:
         stake = self.tally.stake(name, order.symbol)
         return NOTHING if stake is None else stake.line(order.owner)
 
-    def reserve(self, order: Order, name: str, quantity: Decimal, price: Decimal, at: float) -> None:
-        """Have so much of an order in flight from now on."""
-        line = self.line(name, order).plus(order.side, quantity, price)
-        self.orders[order.order_id] = Reservation(order, name, price, quantity, at)
-        self.tally.put(name, order.owner, order.symbol, line, self.marks.value_at(order.symbol))
+    def reserve(self, reservation: Reservation, line: Line, mark: Decimal) -> None:
+        """Have an order in flight from now on, beside this line of its owner; `mark` values its symbol."""
+        order = reservation.order
+        self.orders[order.order_id] = reservation
+        line = line.plus(order.side, reservation.left, reservation.price)
+        self.tally.put(reservation.account, order.owner, order.symbol, line, mark)
 
     def adopt(self, order: Order, name: str, at: float) -> bool:
         """Have an order in flight that was not judged here; false where it is known or its account is not."""
         if order.order_id in self.orders or name not in self.accounts:
             return False
-        price = max(order.price, self.marks.value_at(order.symbol))
-        self.reserve(order, name, order.quantity, price, at)
+        mark = self.marks.value_at(order.symbol)
+        reservation = Reservation(order, name, max(order.price, mark), order.quantity, at)
+        self.reserve(reservation, self.line(name, order), mark)
         return True
 
     def release(self, order_id: str) -> Reservation | None:

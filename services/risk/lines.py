@@ -12,7 +12,7 @@ from models.portfolio import ZERO
 from models.signal import Action
 
 
-class Flight(Struct, frozen=True):
+class Flight(Struct, frozen=True, gc=False):
     """What is in flight on one side of a line.
 
     `value` sums quantity × price of the orders, each at the highest price that it may be filled at;
@@ -25,7 +25,7 @@ class Flight(Struct, frozen=True):
 
     def plus(self, quantity: Decimal, price: Decimal) -> "Flight":
         """Return it with one more order in flight."""
-        highest = max(price, self.highest)
+        highest = price if price > self.highest else self.highest  # noqa: FURB136 — a call is dearer
         return Flight(self.quantity + quantity, self.value + quantity * price, highest)
 
     def minus(self, quantity: Decimal, price: Decimal) -> "Flight":
@@ -37,7 +37,7 @@ class Flight(Struct, frozen=True):
 NO_FLIGHT = Flight()
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """What an owner holds of a symbol, negative when short, and what is on its way to change that."""
 
     held: Decimal = ZERO

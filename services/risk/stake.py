@@ -31,27 +31,25 @@ class Stake:
         """Return what an owner holds and has in flight."""
         return self._lines.get(owner, NOTHING)
 
-    def others(self, owner: str) -> Decimal:
-        """Return the worst case of all lines but one."""
-        worst = self._worsts.get(owner)
-        if worst is None:
-            return self.value - abs(self.line(owner).held) * self.mark
-        return self.value - worst
+    def seen_by(self, owner: str) -> tuple[Line, Decimal]:
+        """Return an owner's line, and the worst case of all other lines."""
+        line, worst = self._lines.get(owner, NOTHING), self._worsts.get(owner)
+        return line, self.value - (abs(line.held) * self.mark if worst is None else worst)
 
     def put(self, owner: str, line: Line) -> None:
         """Have an owner's line replaced; one that holds nothing and waits for nothing is forgotten."""
-        before, worst = self.line(owner), self._worsts.pop(owner, None)
-        if worst is None:
-            self._idle -= abs(before.held)
-        else:
+        before, worst = self._lines.get(owner, NOTHING), self._worsts.pop(owner, None)
+        if worst is not None:
             self._busy -= worst
+        elif before.held:
+            self._idle -= abs(before.held)
         if before.held is not line.held:
             self.net += line.held - before.held
-        if not line.is_idle:
+        if line.is_idle:
+            self._idle += abs(line.held)
+        else:
             worst = self._worsts[owner] = line.worst(self.mark)
             self._busy += worst
-        else:
-            self._idle += abs(line.held)
         if line.held or owner in self._worsts:
             self._lines[owner] = line
         else:

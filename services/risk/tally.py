@@ -26,7 +26,9 @@ class Tally:
 
     def put(self, account: str, owner: str, symbol: str, line: Line, mark: Decimal) -> None:
         """Have a line replaced. `mark` values a symbol in which nothing was at stake."""
-        stakes = self._stakes.setdefault(symbol, {})
+        stakes = self._stakes.get(symbol)
+        if stakes is None:
+            stakes = self._stakes[symbol] = {}
         stake = stakes.get(account)
         if stake is None:
             stake = stakes[account] = Stake(mark)
@@ -42,7 +44,10 @@ class Tally:
 
     def revalue(self, symbol: str, mark: Decimal) -> None:
         """Value what is at stake in a symbol at another price."""
-        for account, stake in self._stakes.get(symbol, {}).items():
+        stakes = self._stakes.get(symbol)
+        if stakes is None:
+            return
+        for account, stake in stakes.items():
             former = stake.mark
             if former != mark:
                 value = stake.value
