@@ -20,6 +20,7 @@ from models.errors import ConfigError
 from services.sandbox.orders import (
     Ended,
     Notice,
+    NotSpawned,
     Order,
     Ready,
     Refused,
@@ -139,7 +140,8 @@ class Zygote:
     def spawn(self, ended: Callable[[Ended], None]) -> HostProcess:
         """Fork a host. `ended` is called once, when it has ended, on a thread of the zygote's.
 
-        The host says Sealed or NotSealed first. Raises SandboxUnavailable when the zygote is gone.
+        The host says Sealed or NotSealed first. Raises SandboxUnavailable when the system has no process
+        left, or the zygote is gone.
         """
         with self._lock:
             number = next(self._numbers)
@@ -154,7 +156,8 @@ class Zygote:
             if not isinstance(answer, Spawned):
                 self._ended.pop(number, None)
                 host.close()
-                raise SandboxUnavailable("no process can be forked for stored code: its zygote has ended")
+                reason = answer.reason if isinstance(answer, NotSpawned) else "its zygote has ended"
+                raise SandboxUnavailable(f"no process can be forked for stored code: {reason}")
         host.far_end.close()
         host.pid = answer.pid
         return host

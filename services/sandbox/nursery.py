@@ -20,6 +20,7 @@ from services.sandbox.orders import (
     LONGEST_ORDER,
     Ended,
     Notice,
+    NotSpawned,
     Order,
     Ready,
     Refused,
@@ -52,7 +53,7 @@ def serve(start: bytes) -> None:
     order = msgspec.json.decode(start, type=Start)
     # Few, so that all of them can be closed quickly by their numbers.
     resource.setrlimit(resource.RLIMIT_NOFILE, (MOST_DESCRIPTORS, MOST_DESCRIPTORS))
-    nursery = Nursery(socket.socket(fileno=os.dup(CONTROL)))
+    nursery = Nursery(socket.socket(fileno=os.dup(CONTROL)), _wake_up_on_child_exit())
     birth = nursery.prepare(order) and nursery.look_after()
     if not birth:
         return
@@ -69,14 +70,14 @@ def _run(order: Start, birth: Birth) -> NoReturn:
 
 
 class Nursery:
-    """The hosts that live, by their processes."""
+    """The hosts that live, by their processes; `ended` is readable when one may have ended."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, ended: int) -> None:
         self._control = control
+        self._ended = ended
         self._hosts: dict[int, int] = {}  # numbers by process
         self._orders = FrameReader(LONGEST_ORDER)
         self._descriptors: list[int] = []
-        self._ended = -1
 
     def prepare(self, start: Start) -> bool:
         """Load everything that hosts share; where there can be none, tell why and return False."""
@@ -88,7 +89,6 @@ class Nursery:
             return False
         if start.sealed:
             drop_root()
-        self._ended = _wake_up_on_child_exit()
         gc.collect()
         gc.freeze()  # what is here now stays shared with every host
         self._say(Ready(start.modules))
@@ -137,15 +137,21 @@ class Nursery:
         if len(self._descriptors) < 2:  # noqa: PLR2004 — a channel and a page
             raise ProtocolViolation("a spawn without its channel and page")
         channel, page = self._descriptors[:2]
-        parent, pid = os.getpid(), os.fork()
-        if not pid:
-            self._hosts.clear()
-            return Birth(channel, page, parent)
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:  # too many processes, or no memory for one more
+            answer: Notice = NotSpawned(number, str(error.strerror))
+        else:
+            if not pid:
+                self._hosts.clear()
+                return Birth(channel, page, parent)
+            self._hosts[pid] = number
+            answer = Spawned(number, pid)
         del self._descriptors[:2]
         os.close(channel)
         os.close(page)
-        self._hosts[pid] = number
-        self._say(Spawned(number, pid))
+        self._say(answer)
         return None
 
     def _bury(self) -> None:

@@ -57,6 +57,13 @@ class Spawned(Struct, frozen=True, tag=True):
     pid: int
 
 
+class NotSpawned(Struct, frozen=True, tag=True):
+    """No process could be forked now; those that run go on."""
+
+    number: int
+    reason: str
+
+
 class Ended(Struct, frozen=True, kw_only=True, tag=True):
     """A host has ended: with an exit code, or by a signal. What it used in all its life."""
 
@@ -69,7 +76,7 @@ class Ended(Struct, frozen=True, kw_only=True, tag=True):
 
 
 Order = Spawn | Send
-Notice = Ready | Refused | Spawned | Ended
+Notice = Ready | Refused | Spawned | NotSpawned | Ended
 
 LONGEST_ORDER = 64 * 1024
 

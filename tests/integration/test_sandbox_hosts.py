@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -224,6 +225,17 @@ def test_a_host_ends_with_its_channel(zygote: Zygote) -> None:
         host.load(ECHO)
         host.process.channel.close()
         assert host.end().code == 0
+
+
+def test_the_kernel_knows_a_host_as_sealed(zygote: Zygote) -> None:
+    with host_of(zygote) as host:
+        host.load(ECHO)
+        process = Path(f"/proc/{host.process.pid}")
+        status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+        assert (status["NoNewPrivs"], status["Seccomp"], status["Threads"].strip()) == ("1", "2", "1")
+        assert status["CapEff"].strip("0") == ""
+        assert "0" not in status["Uid"].split()
+        assert (process / "oom_score_adj").read_text() == "1000\n"
 
 
 def test_hosts_end_with_their_zygote_and_their_ends_are_told() -> None:

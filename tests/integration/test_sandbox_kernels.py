@@ -3,13 +3,14 @@
 import errno
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from config import Settings
 from models.errors import ConfigError
 from services.sandbox.opening import open_sandbox
-from tests.support import running_process
+from tests.support import eventually, running_process
 
 START = """
 import ctypes, os, struct, sys
@@ -97,3 +98,29 @@ def test_hidden_memory_cannot_be_read_by_the_same_user() -> None:
     with running_process(command, env={"PYTHONPATH": "."}) as process:
         process.wait()
         assert process.output.split() == ["0", "1"]
+
+
+def test_zygote_and_hosts_end_with_a_worker_that_is_killed() -> None:
+    script = """
+    import os, threading
+    from services.sandbox.client import Zygote
+    zygote = Zygote(64 << 20)
+    zygote.start()
+    host = zygote.spawn(lambda ended: None)
+    print("pids", zygote.pid, host.pid, flush=True)
+    threading.Event().wait()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with running_process(command, env={"PYTHONPATH": "."}) as process:
+        pids = process.said("pids ").split()[1:]
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+        process.kill()
+        eventually(lambda: not any(is_running(pid) for pid in pids))
+
+
+def is_running(pid: str) -> bool:
+    """Tell whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
