@@ -20,7 +20,7 @@ def test_without_a_process_for_a_host_the_zygote_says_so_and_goes_on(monkeypatch
     ours, theirs = socket.socketpair()
     with ours, theirs:
         for number in (1, 2):
-            socket.send_fds(ours, [control_frame(Spawn(number))], [os.dup(writer), os.dup(writer)])
+            socket.send_fds(ours, [control_frame(Spawn(number))], [writer, writer])
         ours.shutdown(socket.SHUT_WR)
         assert Nursery(theirs, never).look_after() is None
         said = [decode_notice(each) for each in FrameReader().feed(ours.recv(1 << 16))]
