@@ -22,13 +22,21 @@ PORTS = range(20_000, 32_000)
 PORTS_PER_WORKER = 1_000
 
 
-def eventually(condition: Callable[[], T | None], seconds: float = 10.0, message: str = "") -> T:
-    """Ask again and again until the answer is truthy, and give it; AssertionError when time is up."""
+def eventually(
+    condition: Callable[[], T | None],
+    seconds: float = 10.0,
+    message: str = "",
+    pause: float = POLL_SECONDS,
+) -> T:
+    """Ask again and again until the answer is truthy, and give it; AssertionError when time is up.
+
+    `pause` is between two questions; a longer one is for those that cost much.
+    """
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{message or 'the condition'}: still {answer!r} after {seconds} s")
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
     return answer
 
 

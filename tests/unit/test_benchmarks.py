@@ -22,14 +22,15 @@ from tests.support import REPOSITORY, running_process
 ROW = compare("name", "unit", [10.0, 20.0, 90.0], Floor("floor", [10.0, 10.0, 30.0]), Goal(2.5))
 
 
-def test_every_row_of_the_quick_form_yields_a_finite_ratio() -> None:
+@pytest.mark.parametrize(
+    "name",
+    [name for name in BENCHMARKS if f"{name}-recorded" not in BENCHMARKS],  # those do the same, and more
+)
+def test_every_row_of_the_quick_form_yields_a_finite_ratio(name: str) -> None:
     begun: list[str] = []
-    names = [
-        name for name in BENCHMARKS if f"{name}-recorded" not in BENCHMARKS
-    ]  # those do the same, and more
-    report = measure(names, QUICK, begun.append)
-    assert begun == names
-    assert len({(row.name, row.floor_name) for row in report.rows}) == len(report.rows) >= len(names)
+    report = measure([name], QUICK, begun.append)
+    assert begun == [name]
+    assert len({(row.name, row.floor_name) for row in report.rows}) == len(report.rows) >= 1
     for row in report.rows:
         numbers = (row.value, row.floor, *row.ratios)
         assert all(math.isfinite(number) and number > 0 for number in numbers), row.name
