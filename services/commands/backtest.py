@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.market_data import Bar
     from services.history.backtest_run import BacktestRun
     from services.history.bars import BarFile
-    from services.history.options import RiskRules
+    from services.history.options import BacktestOptions, RiskRules
     from strategies.base_strategy import BaseStrategy
 
 MOST_PROBLEMS = 10
@@ -62,10 +62,11 @@ def backtest(
         fee_bps=fee_bps,
         slippage_bps=slippage_bps,
         volume_share=volume_share,
+        symbols=tuple(dict.fromkeys(symbol)) if symbol else None,
         start=start and start.replace(tzinfo=start.tzinfo or UTC),
         risk=_risk_rules(settings) if risk else None,
     )
-    file = read_bars(data, symbols=symbol, timeframe=timeframe)
+    file = read_bars(data, symbols=_needed(strategy_class, options), timeframe=timeframe)
     tell_problems(file)
     bars = file.in_order()
     played = _play(strategy_class, bars, options)
@@ -122,6 +123,21 @@ def read_value(strategy_class: "type[BaseStrategy]", name: str, text: str) -> bo
         return text
 
 
+def _needed(strategy_class: "type[BaseStrategy]", options: "BacktestOptions") -> set[str] | None:
+    """Return the symbols to read: those asked for, and those that their strategies watch; None for all."""
+    from strategies.watching import watched_by
+
+    if options.symbols is None:
+        return None
+    needed = set(options.symbols)
+    try:
+        for symbol in options.symbols:
+            needed.update(watched_by(strategy_class.build("watches", symbol, None, options.parameters)))
+    except StrategyRejected as error:
+        raise typer.BadParameter(str(error), param_hint="--param") from None
+    return needed
+
+
 def tell_problems(file: "BarFile") -> None:
     """Name the rows that are no bars, and are left out, on stderr."""
     for problem in file.problems[:MOST_PROBLEMS]:
@@ -130,7 +146,9 @@ def tell_problems(file: "BarFile") -> None:
         print_warning(f"left out: {len(file.problems) - MOST_PROBLEMS} rows more; see `engine check`")
 
 
-def _play(strategy_class: "type[BaseStrategy]", bars: "Sequence[Bar]", options: Any) -> "BacktestRun":
+def _play(
+    strategy_class: "type[BaseStrategy]", bars: "Sequence[Bar]", options: "BacktestOptions"
+) -> "BacktestRun":
     from services.commands.progress import progress_bar
     from services.history.backtest import run
 

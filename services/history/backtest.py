@@ -9,16 +9,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from models.errors import ConfigError, StrategyCrashed, StrategyError
+from models.errors import ConfigError
 from models.execution import ExecutionReport
 from models.market_data import Bar, Trade
-from models.session import AssetType, Lifecycle, SessionIdentity, SessionState
+from models.session import Lifecycle, SessionState
 from models.signal import Signal
 from services.history.backtest_run import BacktestRun, Ended
 from services.history.broker import PaperBroker
+from services.history.casting import identities, make_session, start, warm_up
 from services.history.options import BacktestOptions
 from services.history.risk_rules import RiskOffice
-from services.session import Session, SessionHost, deliver_bar, deliver_trade, explain
+from services.session import Session, SessionHost, deliver_bar, deliver_trade
 from services.turn import Letter, Turn
 from strategies.base_strategy import BaseStrategy
 
@@ -44,7 +45,7 @@ def run(
     began = time.perf_counter()
     past, events = _divided(events, options.start)
     stage = _Stage(strategy_class, events, options)
-    stage.warm_up(past)
+    stage.begin(past)
     if progress is None:
         stage.play(events)
     else:
@@ -56,7 +57,7 @@ def run(
     return BacktestRun(
         strategy=strategy_class,
         parameters=stage.parameters,
-        symbols=tuple(stage.routes),
+        symbols=stage.symbols,
         options=options,
         events=events,
         signals=stage.signals,
@@ -88,32 +89,24 @@ class _Stage:
         self.signals: list[Signal] = []
         self.reports: list[ExecutionReport] = []
         self.ended: list[Ended] = []
-        self.routes: dict[str, tuple[Session, ...]] = {}
+        self.letters: deque[tuple[Session, Letter]] = deque()
         self._now = options.started_at or events[0].timestamp
         self._turn = Turn()
-        self.letters: deque[tuple[Session, Letter]] = deque()
-        self._sessions: dict[str, Session] = {}
         self._risk = (
             None if options.risk is None else RiskOffice(options.risk, lambda: self._now, options.cash)
         )
         host = self._host(options)
-        strategy_id = options.strategy_id or strategy_class.name
-        for symbol in dict.fromkeys(event.symbol for event in events):
-            key = options.session_id or strategy_id
-            if self._sessions:
-                key = f"{key}@{symbol}"
-            identity = SessionIdentity(
-                key=key,
-                symbol=symbol,
-                asset_type=asset_type_of(symbol),
-                strategy_id=strategy_id,
-                session_id=options.session_id and key,
-                started_at=self._now,
-            )
-            session = self._started(strategy_class, identity, host, options)
-            self._sessions[key] = session
-            self.routes[symbol] = (session,)
-        self.parameters = dict(session.strategy.parameters)
+        known = dict.fromkeys(event.symbol for event in events)
+        self.symbols = tuple(known if options.symbols is None else options.symbols)
+        self._sessions = {
+            each.key: make_session(strategy_class, each, host, options)
+            for each in identities(strategy_class, self.symbols, options, self._now)
+        }
+        self.routes: dict[str, tuple[Session, ...]] = dict.fromkeys(known, NO_SESSIONS)
+        for session in self._sessions.values():
+            for symbol in session.symbols:
+                self.routes[symbol] = (*self.routes.get(symbol, NO_SESSIONS), session)
+        self.parameters = dict(next(iter(self._sessions.values())).strategy.parameters)
 
     def _host(self, options: BacktestOptions) -> SessionHost:
         return SessionHost(
@@ -128,52 +121,12 @@ class _Stage:
             now=lambda: self._now,
         )
 
-    def _started(
-        self,
-        strategy_class: type[BaseStrategy],
-        identity: SessionIdentity,
-        host: SessionHost,
-        options: BacktestOptions,
-    ) -> Session:
-        try:
-            strategy = strategy_class.build(
-                identity.strategy_id, identity.symbol, identity.session_id, options.parameters
-            )
-            session = Session(identity, strategy, host)
-            self._sessions[identity.key] = session
-            session.start(self._turn)
-        except StrategyError:
-            raise
-        except (Exception, SystemExit) as error:  # an author's code may raise anything
-            raise StrategyCrashed(f"{strategy_class.name} cannot be started: {explain(error)}") from error
-        return session
-
-    def warm_up(self, past: Iterable[Event]) -> None:
-        """Tell every session of the last bars before its first one; what it sends meanwhile goes nowhere."""
-        bars: dict[str, dict[str, deque[Bar]]] = {}
-        for symbol, (session,) in self.routes.items():
-            wanted = session.strategy.warmup_bars
-            if wanted != int(wanted) or wanted < 0:
-                raise StrategyCrashed(f"warmup_bars is {wanted!r}; it must be a whole number, 0 or more")
-            bars[symbol] = {}
-        for event in past:
-            if isinstance(event, Bar) and event.symbol in bars:
-                wanted = self.routes[event.symbol][0].strategy.warmup_bars
-                bars[event.symbol].setdefault(event.timeframe, deque(maxlen=wanted)).append(event)
-        for symbol, (session,) in list(self.routes.items()):
-            session.memory.is_warming_up = True
-            kept = [bar for each in bars[symbol].values() for bar in each]
-            for bar in sorted(kept, key=lambda bar: bar.timestamp):
-                if session.state is not SessionState.STARTING:
-                    break
-                deliver_bar(iter((session,)), bar, self._turn)
-            session.memory.is_warming_up = False
-            session.memory.warm_up_bars = session.bars
-            session.events_at_error -= session.bars
-            session.bars = 0
-            if session.state is SessionState.STARTING:
-                session.begin()
-        self._answer()  # of what on_start sent
+    def begin(self, past: Iterable[Event]) -> None:
+        """Start every session, warm it up, and tell it of what became of the signals of its start."""
+        for session in self._sessions.values():
+            start(session, self._turn)
+        warm_up(list(self._sessions.values()), past, self._turn)
+        self._answer()
 
     def play(self, events: Iterable[Event]) -> None:
         """Deliver every event. The hottest loop of history: what nobody needs is not done here."""
@@ -187,9 +140,9 @@ class _Stage:
                 self._now = event.timestamp
                 mark(event)
             if type(event) is Bar:
-                deliver_bar(iter(routes.get(event.symbol, NO_SESSIONS)), event, turn)
+                deliver_bar(iter(routes[event.symbol]), event, turn)
             elif type(event) is Trade:
-                deliver_trade(iter(routes.get(event.symbol, NO_SESSIONS)), event, turn)
+                deliver_trade(iter(routes[event.symbol]), event, turn)
             if letters or (at_close and waiting):
                 if event.symbol in waiting and at_close:
                     self._trade(event)
@@ -237,16 +190,11 @@ class _Stage:
         return reason
 
     def _unroute(self, symbol: str, session: Session) -> None:
-        if session.state in {SessionState.STOPPED, SessionState.RUNNING}:
+        self.routes[symbol] = tuple(each for each in self.routes[symbol] if each is not session)
+        if session.state in {SessionState.STOPPED, SessionState.RUNNING} or symbol != session.identity.symbol:
             return
-        self.routes[symbol] = NO_SESSIONS
         event = self._turn.event
         moment = event.timestamp if isinstance(event, Bar | Trade) else self._now
         self.ended.append(
             Ended(session.identity.key, symbol, session.state.value, session.reason or "", moment)
         )
-
-
-def asset_type_of(symbol: str) -> AssetType:
-    """Tell what a symbol is of: a pair with a slash is crypto."""
-    return "crypto" if "/" in symbol else "stock"

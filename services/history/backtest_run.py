@@ -34,7 +34,7 @@ class Ended(Struct, frozen=True):
 class BacktestRun:
     """A strategy's way through the past.
 
-    `events` are those that were played, without the warm-up. `signals` are all decisions in their order,
+    `events` are those that were played, without the warm-up, `symbols` those that had a session. `signals` are all decisions in their order,
     `reports` the answers that were told, rejections among them; `unfilled` counts orders that the data
     ended before. `seconds` is how long it took to play.
     """
@@ -66,9 +66,16 @@ class BacktestRun:
         return self._trips[1]
 
     @cached_property
+    def traded(self) -> Sequence[Bar | Trade]:
+        """The events of the symbols that have a session, without those that were only watched."""
+        traded = set(self.symbols)
+        chosen = [event for event in self.events if event.symbol in traded]
+        return self.events if len(chosen) == len(self.events) else chosen
+
+    @cached_property
     def equity(self) -> EquityCurve:
         """What the account was worth at every time."""
-        return trace(self.events, self.fills, self.options.cash)
+        return trace(self.traded, self.fills, self.options.cash)
 
     @property
     def is_crypto(self) -> bool:
@@ -85,7 +92,7 @@ class BacktestRun:
         return {
             "strategy": self.strategy.name,
             "symbol": ",".join(self.symbols),
-            "bars": len(self.events),
+            "bars": len(self.traded),
             "signals": len(self.signals),
             **asdict(self.statistics),
             "seconds": self.seconds,

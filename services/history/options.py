@@ -42,7 +42,8 @@ class BacktestOptions:
     Bars before `start` are those that a live session would have been told of before its first one: the last
     `warmup_bars` of them warm the strategy up. Without it, the first bar is the first.
 
-    `strategy_id`, by default the class's name, `session_id` and `started_at`, by default the time of the
+    `symbols` are those that have a session, by default all that there are events of; the others are there to
+    be watched. `strategy_id`, by default the class's name, `session_id` and `started_at`, by default the time of the
     first event, name the session as live: signals have the ids that they have there.
 
     Raises ConfigError for a value out of range.
@@ -55,6 +56,7 @@ class BacktestOptions:
     slippage_bps: float = 0.0
     volume_share: float | None = None
     start: datetime | None = None
+    symbols: tuple[str, ...] | None = None
     strategy_id: str | None = None
     session_id: str | None = None
     started_at: datetime | None = None
@@ -71,5 +73,7 @@ class BacktestOptions:
                 raise ConfigError(f"the {name} must be basis points from 0 to below {BASIS_POINTS}")
         if self.volume_share is not None and not 0.0 < self.volume_share <= 1.0:
             raise ConfigError("the share of volume must be above 0 and at most 1")
+        if self.symbols is not None and not self.symbols:
+            raise ConfigError("there is no symbol to play")
         if self.start is not None and self.start.tzinfo is None:
             raise ConfigError("start must have a time zone")

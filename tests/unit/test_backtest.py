@@ -194,3 +194,22 @@ def test_progress_is_told_of_every_bar() -> None:
     run(SmaCross, bars, progress=told.append)
 
     assert sum(told) == len(bars)
+
+
+def test_a_strategy_is_told_of_the_symbols_that_it_watches() -> None:
+    told: list[str] = []
+
+    class Watches(Scripted):
+        name = "watches"
+        watched_symbols = ("MSFT",)
+
+        def on_bar(self, bar: Bar) -> None:
+            told.append(bar.symbol)
+
+    bars = [bar for pair in zip(bars_from(PRICES), bars_from(PRICES, "MSFT"), strict=True) for bar in pair]
+    played = run(Watches, bars, BacktestOptions(symbols=("AAPL",)))
+
+    assert told == ["AAPL", "MSFT"] * len(PRICES)
+    assert (played.symbols, len(played.equity), played.describe()["bars"]) == (("AAPL",), 200, 200)
+    with pytest.raises(ConfigError, match="no bars of 'IBM'"):
+        run(Watches, bars, BacktestOptions(symbols=("IBM",)))
