@@ -1,6 +1,7 @@
 """`python main.py backtest …`: a strategy over the past, from a file of bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -51,6 +52,7 @@ def backtest(
     share one account. Ends with 1 where the strategy was given up after errors.
     """
     from services.history.bars import read_bars
+    from services.history.casting import watched_symbols
     from services.history.options import BacktestOptions
 
     settings = load_settings()
@@ -66,10 +68,11 @@ def backtest(
         start=start and start.replace(tzinfo=start.tzinfo or UTC),
         risk=_risk_rules(settings) if risk else None,
     )
-    file = read_bars(data, symbols=_needed(strategy_class, options), timeframe=timeframe)
-    tell_problems(file)
-    bars = file.in_order()
-    played = _play(strategy_class, bars, options)
+    with parameters_that_fit():
+        watched = watched_symbols(strategy_class, options.symbols or (), options.parameters)
+        file = read_bars(data, symbols=options.symbols, watched=watched, timeframe=timeframe)
+        tell_problems(file)
+        played = _play(strategy_class, file.in_order(), options)
     if as_json:
         print_json(played.describe())
     else:
@@ -123,21 +126,6 @@ def read_value(strategy_class: "type[BaseStrategy]", name: str, text: str) -> bo
         return text
 
 
-def _needed(strategy_class: "type[BaseStrategy]", options: "BacktestOptions") -> set[str] | None:
-    """Return the symbols to read: those asked for, and those that their strategies watch; None for all."""
-    from strategies.watching import watched_by
-
-    if options.symbols is None:
-        return None
-    needed = set(options.symbols)
-    try:
-        for symbol in options.symbols:
-            needed.update(watched_by(strategy_class.build("watches", symbol, None, options.parameters)))
-    except StrategyRejected as error:
-        raise typer.BadParameter(str(error), param_hint="--param") from None
-    return needed
-
-
 def tell_problems(file: "BarFile") -> None:
     """Name the rows that are no bars, and are left out, on stderr."""
     for problem in file.problems[:MOST_PROBLEMS]:
@@ -152,9 +140,15 @@ def _play(
     from services.commands.progress import progress_bar
     from services.history.backtest import run
 
+    with progress_bar("bars", len(bars)) as advance:
+        return run(strategy_class, bars, options, advance)
+
+
+@contextmanager
+def parameters_that_fit() -> Iterator[None]:
+    """Take a strategy's refusal of its parameters for wrong use of the command."""
     try:
-        with progress_bar("bars", len(bars)) as advance:
-            return run(strategy_class, bars, options, advance)
+        yield
     except StrategyRejected as error:
         raise typer.BadParameter(str(error), param_hint="--param") from None
 

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from models.errors import ConfigError
 from models.execution import ExecutionReport
@@ -96,8 +97,11 @@ class _Stage:
             None if options.risk is None else RiskOffice(options.risk, lambda: self._now, options.cash)
         )
         host = self._host(options)
-        known = dict.fromkeys(event.symbol for event in events)
+        known = dict.fromkeys(map(attrgetter("symbol"), events))
         self.symbols = tuple(known if options.symbols is None else options.symbols)
+        for symbol in self.symbols:
+            if symbol not in known:
+                raise ConfigError(f"there are no bars of {symbol!r}")
         self._sessions = {
             each.key: make_session(strategy_class, each, host, options)
             for each in identities(strategy_class, self.symbols, options, self._now)

@@ -34,9 +34,9 @@ class Ended(Struct, frozen=True):
 class BacktestRun:
     """A strategy's way through the past.
 
-    `events` are those that were played, without the warm-up, `symbols` those that had a session. `signals` are all decisions in their order,
-    `reports` the answers that were told, rejections among them; `unfilled` counts orders that the data
-    ended before. `seconds` is how long it took to play.
+    `events` are those that were played, without the warm-up, `symbols` those that had a session. `signals`
+    are all decisions in their order, `reports` the answers that were told, rejections among them; `unfilled`
+    counts orders that the data ended before. `seconds` is how long it took to play.
     """
 
     strategy: type[BaseStrategy]

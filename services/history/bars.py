@@ -31,28 +31,38 @@ class Problem(Struct, frozen=True):
 
 
 class BarFile(Struct, frozen=True):
-    """The bars of a file by symbol, each in time's order, and the rows that are none."""
+    """The bars of a file by symbol, each in time's order, and the rows that are none.
 
-    bars: dict[str, list[Bar]]
+    They are tuples, because the garbage collector looks through a long list at every turn, and through a
+    tuple of bars only once.
+    """
+
+    bars: dict[str, tuple[Bar, ...]]
     problems: tuple[Problem, ...]
 
-    def in_order(self) -> list[Bar]:
+    def in_order(self) -> tuple[Bar, ...]:
         """Return the bars of all symbols in time's order; at one time in that of their names."""
         return in_order(self.bars[symbol] for symbol in sorted(self.bars))
 
 
-def read_bars(path: Path, *, symbols: Collection[str] | None = None, timeframe: str | None = None) -> BarFile:
+def read_bars(
+    path: Path,
+    *,
+    symbols: Collection[str] | None = None,
+    watched: Collection[str] = (),
+    timeframe: str | None = None,
+) -> BarFile:
     """Read a CSV, gzip CSV or Parquet file with symbol, timestamp or date, open, high, low, close, volume.
 
-    Of other symbols than `symbols`, where they are given, nothing is kept but the names. `timeframe` names
-    the bars; without it they are named by the step that most of them keep. Raises ConfigError for a file that
-    cannot be read, lacks one of the symbols, or holds no bar at all.
+    Where `symbols` are given, nothing is kept of others, but of those that are `watched` where there are any.
+    `timeframe` names the bars; without it they are named by the step that most of them keep. Raises
+    ConfigError for a file that cannot be read, lacks one of the symbols, or holds no bar at all.
     """
     tables: dict[str, tuple[SymbolRows, array[int]]] = {}
     for line, (symbol, time, values) in numbered_rows(path):
         if symbol not in tables:
             tables[symbol] = (SymbolRows(symbol, ""), array("q"))
-        if symbols is not None and symbol not in symbols:
+        if symbols is not None and symbol not in symbols and symbol not in watched:
             continue
         rows, lines = tables[symbol]
         rows.add(time, values)
@@ -71,7 +81,7 @@ def read_bars(path: Path, *, symbols: Collection[str] | None = None, timeframe: 
     name = timeframe or timeframe_of(_steps(usable.values()))
     for rows in usable.values():
         rows.timeframe = name
-    bars = {symbol: list(rows.bars()) for symbol, rows in usable.items()}
+    bars = {symbol: tuple(rows.bars()) for symbol, rows in usable.items()}
     return BarFile(bars, tuple(sorted(problems, key=attrgetter("line"))))
 
 
@@ -97,10 +107,10 @@ def _steps(tables: Iterable[SymbolRows]) -> Counter[int]:
     return steps
 
 
-def in_order(series: Iterable[Sequence[Bar]]) -> list[Bar]:
-    """Merge bars of several symbols, each in time's order, into one such list."""
+def in_order(series: Iterable[Sequence[Bar]]) -> tuple[Bar, ...]:
+    """Merge bars of several symbols, each in time's order, into one such series."""
     each = list(series)
-    return list(each[0]) if len(each) == 1 else list(merge(*each, key=attrgetter("timestamp")))
+    return tuple(each[0]) if len(each) == 1 else tuple(merge(*each, key=attrgetter("timestamp")))
 
 
 def hash_of(bars: Iterable[Bar]) -> str:

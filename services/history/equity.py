@@ -1,8 +1,11 @@
 """What an account was worth, worked out afterwards from its fills and the prices: nothing is kept per bar."""
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
+from operator import attrgetter
+from typing import TypeGuard
 
 from models.market_data import Bar, Trade
 from services.history.broker import DUST, Fill
@@ -26,8 +29,11 @@ class EquityCurve:
 
     def by_day(self) -> "EquityCurve":
         """Return the curve at the last time of each day (UTC); a day counts as exposed as it ended."""
-        days = [time.toordinal() for time in self.times]
-        last = [n for n, day in enumerate(days) if n + 1 == len(days) or days[n + 1] != day]
+        last, end = [], 0
+        while end < len(self):
+            midnight = datetime.combine(self.times[end].date() + timedelta(days=1), time(), UTC)
+            end = bisect_left(self.times, midnight, end)
+            last.append(end - 1)
         return EquityCurve(
             [self.times[n] for n in last],
             array("d", (self.values[n] for n in last)),
@@ -37,23 +43,22 @@ class EquityCurve:
 
 def trace(events: Sequence[Bar | Trade], fills: Sequence[Fill], cash: float) -> EquityCurve:
     """Value an account that began with this cash, after each time at which something happened."""
-    bars = [event for event in events if isinstance(event, Bar) and event.symbol == events[0].symbol]
-    return _trace_one(bars, fills, cash) if len(bars) == len(events) else _trace_many(events, fills, cash)
+    if _are_bars(events) and len(set(map(attrgetter("symbol"), events))) == 1:
+        return _trace_one(events, fills, cash)
+    return _trace_many(events, fills, cash)
+
+
+def _are_bars(events: Sequence[Bar | Trade]) -> TypeGuard[Sequence[Bar]]:
+    return set(map(type, events)) == {Bar}
 
 
 def _trace_one(bars: Sequence[Bar], fills: Sequence[Fill], cash: float) -> EquityCurve:
     """Value one symbol's bars from fill to fill; between two of them only the price moves."""
-    times = [bar.timestamp for bar in bars]
+    times = tuple(map(attrgetter("timestamp"), bars))
     values, exposed = array("d"), bytearray()
     held, begin = 0.0, 0
-    place = 0
     for fill in (*fills, None):
-        if fill is None:
-            end = len(bars)
-        else:
-            while times[place] < fill.time:
-                place += 1
-            end = place
+        end = len(bars) if fill is None else bisect_left(times, fill.time, begin)
         if end > begin:
             if held:
                 values.extend([cash + held * bar.close for bar in bars[begin:end]])

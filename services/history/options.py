@@ -43,8 +43,8 @@ class BacktestOptions:
     `warmup_bars` of them warm the strategy up. Without it, the first bar is the first.
 
     `symbols` are those that have a session, by default all that there are events of; the others are there to
-    be watched. `strategy_id`, by default the class's name, `session_id` and `started_at`, by default the time of the
-    first event, name the session as live: signals have the ids that they have there.
+    be watched. `strategy_id`, by default the class's name, `session_id` and `started_at`, by default the time
+    of the first event, name the session as live: signals have the ids that they have there.
 
     Raises ConfigError for a value out of range.
     """

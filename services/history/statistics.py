@@ -5,9 +5,10 @@ are shorter than a day. `periods` is how many of them make a year. There is no r
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import truediv
 from statistics import median
 
 from msgspec import Struct
@@ -120,21 +121,17 @@ def sortino_ratio(moves: Sequence[float], periods: float) -> float | None:
     return _mean(moves) * math.sqrt(periods) / downside if downside else None
 
 
-def max_drawdown(values: Iterable[float]) -> float:
+def max_drawdown(values: Sequence[float]) -> float:
     """The deepest fall below the highest value before: min of v / max(values until v) - 1, from 0 to -1.
 
     Source: M. Magdon-Ismail, A. Atiya, "Maximum Drawdown", Risk 17 (2004).
     """
-    return min(drawdowns(values), default=0.0)
+    return min(map(truediv, values, accumulate(values, max)), default=1.0) - 1.0
 
 
-def drawdowns(values: Iterable[float]) -> list[float]:
+def drawdowns(values: Sequence[float]) -> list[float]:
     """Return how far each value lies below the highest one until then, from 0 to -1."""
-    peak, found = -math.inf, []
-    for value in values:
-        peak = max(peak, value)
-        found.append(value / peak - 1.0 if peak else 0.0)
-    return found
+    return [value / peak - 1.0 for value, peak in zip(values, accumulate(values, max), strict=True)]
 
 
 def win_rate(profits: Sequence[float]) -> float | None:
