@@ -2,7 +2,7 @@
 
 All three buy and sell the same units at the same opens; a run in which they do not is no measurement. The
 bars are in memory. Beside the loop, which works out no statistics, the run alone is timed; beside
-backtesting.py, which does, the run with its statistics. Times are those of the processor: all have one thread.
+backtesting.py, which does, the run with its statistics. All have one thread: times are the processor's.
 """
 
 import math

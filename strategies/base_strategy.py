@@ -20,6 +20,7 @@ from models.position import Position
 from models.signal import Action, Decision, Signal, derive_signal_id
 from strategies.parameters import Parameters
 
+ACTIONS = get_args(Action)
 MAX_METADATA_BYTES = 8 * 1024
 NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -166,7 +167,7 @@ class BaseStrategy(_Booked, ABC):
         `price` and `quantity` are finite and positive, `confidence` lies from 0 to 1, `metadata` is JSON
         of at most 8 KiB. Raises StrategyRejected, and sends nothing, when one of them is not.
         """
-        if action not in get_args(Action):
+        if action not in ACTIONS:
             raise StrategyRejected(f"action is {action!r}; it must be 'BUY' or 'SELL'")
         decision = Decision(
             action=action,
@@ -223,7 +224,7 @@ def snake_case(class_name: str) -> str:
 
 
 def _number(name: str, given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, Number):
+    if type(given) is not float and (isinstance(given, bool) or not isinstance(given, Number)):
         raise StrategyRejected(f"{name} is {given!r}; it must be a number")
     try:
         value = float(given)  # type: ignore[arg-type]  # the except clause is the check

@@ -61,6 +61,7 @@ def run(
         symbols=stage.symbols,
         options=options,
         events=events,
+        traded=stage.traded(events),
         signals=stage.signals,
         fills=stage.broker.fills,
         reports=stage.reports,
@@ -152,6 +153,13 @@ class _Stage:
                     self._trade(event)
                 self._now = event.timestamp
                 self._answer()
+
+    def traded(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the events of the symbols that have a session, without those that were only watched."""
+        symbols = set(self.symbols)
+        if symbols.issuperset(self.routes):
+            return events
+        return tuple(event for event in events if event.symbol in symbols)
 
     def stop(self, moment: datetime) -> None:
         """Call `on_stop` of every session that still runs; what it sends finds no market any more."""

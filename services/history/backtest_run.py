@@ -34,9 +34,9 @@ class Ended(Struct, frozen=True):
 class BacktestRun:
     """A strategy's way through the past.
 
-    `events` are those that were played, without the warm-up, `symbols` those that had a session. `signals`
-    are all decisions in their order, `reports` the answers that were told, rejections among them; `unfilled`
-    counts orders that the data ended before. `seconds` is how long it took to play.
+    `events` are those that were played, without the warm-up, `traded` those of the `symbols` that had a
+    session. `signals` are all decisions in their order, `reports` the answers that were told, rejections
+    among them; `unfilled` counts orders that the data ended before. `seconds` is how long it took to play.
     """
 
     strategy: type[BaseStrategy]
@@ -44,6 +44,7 @@ class BacktestRun:
     symbols: tuple[str, ...]
     options: BacktestOptions
     events: Sequence[Bar | Trade]
+    traded: Sequence[Bar | Trade]
     signals: list[Signal]
     fills: list[Fill]
     reports: list[ExecutionReport]
@@ -66,16 +67,9 @@ class BacktestRun:
         return self._trips[1]
 
     @cached_property
-    def traded(self) -> Sequence[Bar | Trade]:
-        """The events of the symbols that have a session, without those that were only watched."""
-        traded = set(self.symbols)
-        chosen = [event for event in self.events if event.symbol in traded]
-        return self.events if len(chosen) == len(self.events) else chosen
-
-    @cached_property
     def equity(self) -> EquityCurve:
         """What the account was worth at every time."""
-        return trace(self.traded, self.fills, self.options.cash)
+        return trace(self.traded, self.fills, self.options.cash, self.symbols)
 
     @property
     def is_crypto(self) -> bool:

@@ -1,8 +1,7 @@
 """What an account was worth, worked out afterwards from its fills and the prices: nothing is kept per bar."""
 
-from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, time, timedelta
 from operator import attrgetter
 from typing import TypeGuard
@@ -36,14 +35,16 @@ class EquityCurve:
             last.append(end - 1)
         return EquityCurve(
             [self.times[n] for n in last],
-            array("d", (self.values[n] for n in last)),
+            [self.values[n] for n in last],
             bytearray(self.exposed[n] for n in last),
         )
 
 
-def trace(events: Sequence[Bar | Trade], fills: Sequence[Fill], cash: float) -> EquityCurve:
-    """Value an account that began with this cash, after each time at which something happened."""
-    if _are_bars(events) and len(set(map(attrgetter("symbol"), events))) == 1:
+def trace(
+    events: Sequence[Bar | Trade], fills: Sequence[Fill], cash: float, symbols: Collection[str]
+) -> EquityCurve:
+    """Value an account that began with this cash, after each time at which its symbols had a price."""
+    if len(symbols) == 1 and _are_bars(events):
         return _trace_one(events, fills, cash)
     return _trace_many(events, fills, cash)
 
@@ -55,10 +56,10 @@ def _are_bars(events: Sequence[Bar | Trade]) -> TypeGuard[Sequence[Bar]]:
 def _trace_one(bars: Sequence[Bar], fills: Sequence[Fill], cash: float) -> EquityCurve:
     """Value one symbol's bars from fill to fill; between two of them only the price moves."""
     times = tuple(map(attrgetter("timestamp"), bars))
-    values, exposed = array("d"), bytearray()
+    values, exposed = list[float](), bytearray()
     held, begin = 0.0, 0
     for fill in (*fills, None):
-        end = len(bars) if fill is None else bisect_left(times, fill.time, begin)
+        end = len(bars) if fill is None else _place(times, fill.time, begin)
         if end > begin:
             if held:
                 values.extend([cash + held * bar.close for bar in bars[begin:end]])
@@ -72,9 +73,17 @@ def _trace_one(bars: Sequence[Bar], fills: Sequence[Fill], cash: float) -> Equit
     return EquityCurve(times, values, exposed)
 
 
+def _place(times: Sequence[datetime], time: datetime, begin: int) -> int:
+    """Find a time at or after a place, the sooner the nearer it is."""
+    reach = 64
+    while begin + reach < len(times) and times[begin + reach] < time:
+        reach *= 4
+    return bisect_left(times, time, begin, min(begin + reach, len(times)))
+
+
 def _trace_many(events: Sequence[Bar | Trade], fills: Sequence[Fill], cash: float) -> EquityCurve:
     times: list[datetime] = []
-    values, exposed = array("d"), bytearray()
+    values, exposed = list[float](), bytearray()
     held: dict[str, float] = {}
     prices: dict[str, float] = {}
     coming = iter(fills)

@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
-from operator import truediv
 from statistics import median
 
 from msgspec import Struct
@@ -126,7 +125,14 @@ def max_drawdown(values: Sequence[float]) -> float:
 
     Source: M. Magdon-Ismail, A. Atiya, "Maximum Drawdown", Risk 17 (2004).
     """
-    return min(map(truediv, values, accumulate(values, max)), default=1.0) - 1.0
+    peak, deepest, below = -math.inf, 0.0, -math.inf
+    for value in values:
+        if value > peak:
+            peak = value
+            below = peak * (1.0 + deepest)
+        elif value < below:
+            deepest, below = value / peak - 1.0, value
+    return deepest
 
 
 def drawdowns(values: Sequence[float]) -> list[float]:
