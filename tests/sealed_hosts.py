@@ -57,6 +57,7 @@ class SealedHost:
         self._heard: list[FromHost] = []
         self._next = 1
         self.killed_for: Ending | None = None
+        self.layers: list[str] = []
 
     def hear(self) -> FromHost:
         """Return the next frame; EOFError when there is none because the host has ended."""
@@ -69,7 +70,9 @@ class SealedHost:
 
     def load(self, source: str, parameters: Mapping[str, Any] | None = None) -> Loaded | NotLoaded:
         """Load a source and return what came of it."""
-        assert isinstance(self.hear(), Sealed)
+        sealed = self.hear()
+        assert isinstance(sealed, Sealed)
+        self.layers = sealed.layers
         self.process.channel.sendall(frame(load(source, parameters)))
         while not isinstance(answer := self.hear(), Loaded | NotLoaded):
             pass

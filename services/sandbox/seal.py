@@ -1,8 +1,8 @@
 """Seals this process: from then on it computes, speaks on its channel, and can do nothing else.
 
-The layers from the outside in: another user where the zygote was root, no core dumps and no memory for others
-to read, no new privileges, limits, Landlock where the kernel has it, and the filter of system calls
-(`filter.py`), which alone would be enough. The others are there for the day when it has a hole.
+The layers from the outside in: another user where the zygote was root, no core dumps and no memory for
+others to read, no privileges and no new ones, limits, Landlock where the kernel has it, and the filter of
+system calls (`filter.py`), which alone would be enough. The others are for the day when it has a hole.
 """
 
 import os
@@ -59,6 +59,7 @@ def seal(memory_bytes: int, parent: int) -> list[str]:
         os._exit(0)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.drop_capabilities()
     _limit(memory_bytes)
     layers = ["seccomp", "limits"]
     if os.geteuid() != 0:
