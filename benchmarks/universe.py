@@ -67,9 +67,9 @@ def universe(_url: str, effort: Effort) -> list[Row]:
         ),
         compare(
             "one strategy over one symbol",
-            "s",
-            [each.seconds / each.runs for each in once],
-            Floor("allowed for each", [SECONDS_PER_RUN] * len(once)),
+            "ms",
+            [1e3 * each.seconds / each.runs for each in once],
+            Floor("allowed", [1e3 * SECONDS_PER_RUN] * len(once)),
             None if quick else Goal(1.0, less_is_better=True),
         ),
         compare(

@@ -5,10 +5,12 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from pyarrow import parquet
 
 from models.errors import ConfigError
 from services.db_client import Database
 from services.history.engine.batch import Progress
+from services.history.engine.notifications import Notifications
 from tests.engine_tables import write_universe
 from tests.integration.engine_world import run_engine, tables
 
@@ -144,7 +146,7 @@ def test_dirty_symbols_are_named_with_what_was_left_out(database: Database, data
     [(symbol, left_out, [finding])] = summary.dirty
     assert (symbol, left_out, finding["kind"]) == ("S000", 1, "blank")
     assert [(failed, reason) for _, failed, reason in summary.failures] == [
-        ("bad symbol", "ValueError: the file has a symbol that no session could have")
+        ("bad symbol", "the file has a symbol that no session could have")
     ]
     mended = run_engine(database, data, "mock", repairs=("fill-volume",))
     assert [(symbol, left_out) for symbol, left_out, _ in mended.dirty] == [("S000", 0)]
@@ -166,3 +168,58 @@ def test_what_is_asked_for_wrongly_is_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(ConfigError, match=complaint):
         run_engine(database, data, strategies, params=params)
+
+
+def test_a_strategy_hears_the_symbols_that_it_watches_and_says_which_are_missing(
+    database: Database, data: Path
+) -> None:
+    given = {"symbols": "S001,S002,XLK", "lookback": 3, "best": 1, "period": "bar"}
+    params = tuple(f"sector_rotation.{name}={value}" for name, value in given.items())
+    summary = run_engine(database, data, "sector_rotation,mock", params=params)
+    assert summary.failures == []
+    missing = "it watches symbols that there are no bars of: XLK"
+    assert summary.notes == [("sector_rotation", missing, 3)]
+    held = query(
+        database,
+        "SELECT given_at, count(*) FROM backtest_signals JOIN backtest_runs USING (run_id) "
+        "WHERE strategy = 'sector_rotation' AND action = 'BUY' AND symbol <> 'S000' GROUP BY 1",
+    )
+    assert held
+    assert all(count == 1 for _, count in held)  # of S001 and S002 the better one, never both
+    write_universe(data, 3, last=1.0)
+    again = run_engine(database, data, "sector_rotation,mock", params=params)
+    assert (again.progress.reused, again.progress.done) == (2, 4)  # whoever watches depends on all data
+
+
+def test_people_are_told_how_a_run_ended(database: Database, data: Path) -> None:
+    told: list[tuple[str, str]] = []
+
+    class Listener(Notifications):
+        def send(self, title: str, body: str) -> bool:
+            told.append((title, body))
+            return False  # nobody was reached, and nothing comes of it
+
+    run_engine(database, data, "mock", notifications=Listener(None))
+    with pytest.raises(ConfigError):
+        run_engine(database, data.with_suffix(".gone"), "mock", notifications=Listener(None))
+    [(finished, figures), (failed, reason)] = told
+    assert (finished, failed) == ("Engine finished", "Engine failed")
+    assert figures.startswith("finished: 3 of 3 runs over 3 symbols, 3 computed, 0 were there, 0 failed")
+    assert "1. mock: return" in figures
+    assert "is no file" in reason
+
+
+def test_the_tables_of_a_run_can_be_had_as_parquet(database: Database, data: Path, tmp_path: Path) -> None:
+    run_engine(database, data, "mock", parquet=tmp_path / "out")
+    names = ("runs", "signals", "performance")
+    read = {name: parquet.read_table(tmp_path / "out" / f"{name}.parquet") for name in names}
+    assert read["runs"].column("symbol").to_pylist() == ["S000", "S001", "S002"]
+    [(counted,)] = query(database, "SELECT count(*) FROM backtest_signals")
+    assert read["signals"].num_rows == counted != 0
+    assert read["signals"].column("given_at").to_pylist()[0].tzinfo is not None
+    assert read["performance"].column("mean_sharpe").to_pylist() == [
+        row[0] for row in query(database, "SELECT mean_sharpe FROM backtest_performance")
+    ]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == sorted(
+        f"{name}.parquet" for name in names
+    )

@@ -40,6 +40,7 @@ class Summary(Struct, frozen=True):
     ranking: list[Ranked]
     failures: list[tuple[str, str, str]]
     dirty: list[tuple[str, int, list[dict[str, Any]]]]
+    notes: list[tuple[str, str, int]]
     seconds: float
 
     @property
@@ -67,7 +68,7 @@ class Engine:
         """
         self.progress.runs = len(self.universe.slices) * len(self.strategies)
         self.table.begin()
-        writer = _Writer(self.table, self.universe)
+        writer = _Writer(self.table)
         for result in crew.results(self._tasks(resume=resume, fresh=fresh), self.stop):
             if result is not None:
                 writer.add(result)
@@ -87,6 +88,7 @@ class Engine:
             ranking,
             self.table.failures(),
             self.table.dirty(),
+            self.table.notes(),
             monotonic() - began,
         )
 
@@ -104,15 +106,14 @@ class Engine:
                     yield Task(task.slice, left)
 
     def _task(self, each: SymbolSlice) -> Task:
-        return Task(each, tuple(run_plans(self.strategies, each, self.options)))
+        return Task(each, tuple(run_plans(self.strategies, each, self.universe.data_hash, self.options)))
 
 
 class _Writer:
     """Holds results until they are worth a transaction: enough of them, or old enough."""
 
-    def __init__(self, table: ResultTable, universe: Universe) -> None:
+    def __init__(self, table: ResultTable) -> None:
         self._table = table
-        self._universe = universe
         self._waiting: list[RunResult] = []
         self._size = 0
         self._since = monotonic()
@@ -130,6 +131,5 @@ class _Writer:
 
     def write(self) -> None:
         if self._waiting:
-            hashes = [self._universe.slices[each.report.symbol].data_hash for each in self._waiting]
-            self._table.save(self._waiting, hashes)
+            self._table.save(self._waiting)
         self._waiting, self._size = [], 0

@@ -76,6 +76,7 @@ class Hand:
         first, *left = task.runs
         failed = RunResult(
             run_id=first.run_id,
+            data_hash=first.data_hash,
             strategy=first.strategy.name,
             report=SymbolReport(symbol=task.slice.symbol),
             status="failed",

@@ -1,45 +1,49 @@
 """One strategy over one symbol's bars: the backtest, and its result as the tables take it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from time import perf_counter
 
 from msgspec.structs import asdict
 
-from models.market_data import Bar
 from models.signal import Signal
 from services.history.backtest import run
+from services.history.casting import watched_symbols
+from services.history.engine.library import Library, Shelf
 from services.history.engine.plan import EngineOptions, RunPlan
-from services.history.engine.result import RunResult, SymbolReport
+from services.history.engine.result import RunResult
 from services.history.engine.result_table import copy_line
 from services.history.options import BacktestOptions
 from strategies.base_strategy import BaseStrategy
 
+NOT_THERE = "it watches symbols that there are no bars of"
+
 
 def run_one(
-    cls: type[BaseStrategy],
-    plan: RunPlan,
-    bars: Sequence[Bar],
-    report: SymbolReport,
-    options: EngineOptions,
+    cls: type[BaseStrategy], plan: RunPlan, shelf: Shelf, library: Library, options: EngineOptions
 ) -> RunResult:
     """Run a backtest. Raises whatever the strategy raises when it is made or started."""
     begin = perf_counter()
+    symbol, parameters = shelf.report.symbol, plan.strategy.parameters
+    watched = sorted(watched_symbols(cls, [symbol], parameters)) if plan.strategy.watches else []
     rules = BacktestOptions(
-        parameters=plan.strategy.parameters,
+        parameters=parameters,
         cash=options.cash,
         fill=options.fill,
         fee_bps=options.fee_bps,
         slippage_bps=options.slippage_bps,
+        symbols=(symbol,),
     )
-    outcome = run(cls, bars, rules)
+    outcome = run(cls, library.together(shelf.bars, watched), rules)
     reason = outcome.ended[0].reason if outcome.ended else None
+    missing = library.missing(watched)
     return RunResult(
         run_id=plan.run_id,
+        data_hash=plan.data_hash,
         strategy=plan.strategy.name,
-        report=report,
+        report=shelf.report,
         status="done" if reason is None else "failed",
-        reason=reason,
+        reason=f"{NOT_THERE}: {', '.join(missing)}" if missing and reason is None else reason,
         signals=len(outcome.signals),
         statistics=asdict(outcome.statistics),
         signal_lines=signal_lines(plan.run_id, outcome.signals),

@@ -1,12 +1,11 @@
 """What an engine run is to do, and the ids that follow from it."""
 
+import ast
 import hashlib
-import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -15,6 +14,7 @@ from msgspec import Struct, to_builtins
 from services.history.engine.universe import SymbolSlice
 from services.history.options import FillRule
 from strategies.base_strategy import BaseStrategy
+from strategies.watching import watched_by
 
 NAMESPACE = UUID("5b0f9a52-3f1c-5f06-9d51-7f1f0d8e4c11")
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,28 +40,33 @@ class EngineOptions(Struct, frozen=True, kw_only=True):
 
 
 class StrategyPlan(Struct, frozen=True):
-    """One strategy of a batch: a class by its name, its parameters, and the hash of its code."""
+    """One strategy of a batch: a class by its name, its parameters, and the hash of its code.
+
+    What watches further symbols depends on the data of them all.
+    """
 
     name: str
     parameters: dict[str, Any]
     code_hash: str
+    watches: bool = False
 
 
 class RunPlan(Struct, frozen=True):
-    """One strategy over one symbol."""
+    """One strategy over one symbol. `data_hash` is that of all bars that it may see."""
 
     run_id: str
     strategy: StrategyPlan
+    data_hash: str
 
 
 def run_plans(
-    strategies: Sequence[StrategyPlan], each: SymbolSlice, options: EngineOptions
+    strategies: Sequence[StrategyPlan], each: SymbolSlice, universe_hash: str, options: EngineOptions
 ) -> Iterator[RunPlan]:
     """Give what is to be run over a symbol, each under the id that the same run always has."""
     for strategy in strategies:
-        yield RunPlan(
-            _derive("run", each.symbol, each.timeframe, each.data_hash, strategy, options), strategy
-        )
+        data_hash = universe_hash if strategy.watches else each.data_hash
+        run_id = _derive("run", each.symbol, each.timeframe, data_hash, strategy, options)
+        yield RunPlan(run_id, strategy, data_hash)
 
 
 def batch_id(strategies: Sequence[StrategyPlan], data_hash: str, options: EngineOptions) -> str:
@@ -76,7 +81,16 @@ def _derive(*parts: str | StrategyPlan | EngineOptions) -> str:
 
 def plan_strategy(cls: type[BaseStrategy], parameters: Mapping[str, object]) -> StrategyPlan:
     """Return the plan of a strategy. Raises StrategyRejected for parameters that do not fit."""
-    return StrategyPlan(cls.name, dict(cls.parameters.bind(parameters)), code_hash(cls))
+    values = dict(cls.parameters.bind(parameters))
+    return StrategyPlan(cls.name, values, code_hash(cls), _watches(cls, values))
+
+
+def _watches(cls: type[BaseStrategy], values: Mapping[str, Any]) -> bool:
+    """Tell whether it watches further symbols, by an instance of no real one; where it has none, it may."""
+    try:
+        return bool(watched_by(cls.build(cls.name, "ANY", None, values)))
+    except Exception:  # noqa: BLE001 — an author's code; the run of each symbol tells what is wrong
+        return True
 
 
 def code_hash(cls: type[BaseStrategy]) -> str:
@@ -94,31 +108,34 @@ def code_hash(cls: type[BaseStrategy]) -> str:
 
 def _files_of(cls: type[BaseStrategy]) -> set[Path]:
     folders = {ROOT / "strategies", ROOT / "models"}
-    waiting: list[ModuleType] = []
+    waiting: list[Path] = []
     for each in cls.__mro__:
-        module = inspect.getmodule(each)
-        if module is not None and (file := _file_of(module)) is not None:
-            waiting.append(module)
-            if issubclass(each, BaseStrategy):
-                folders.add(file.parent)
-    found: dict[Path, ModuleType] = {}
+        file = _file_of(each.__module__)
+        if file is not None and issubclass(each, BaseStrategy):
+            folders.add(file.parent)
+            waiting.append(file)
+    found: set[Path] = set()
     while waiting:
-        module = waiting.pop()
-        file = _file_of(module)
-        if file is None or file in found or file.parent not in folders:
-            continue
-        found[file] = module
-        waiting.extend(_imports_of(module))
-    return set(found)
+        file = waiting.pop()
+        if file not in found and file.parent in folders:
+            found.add(file)
+            waiting.extend(_imports_of(file))
+    return found
 
 
-def _imports_of(module: ModuleType) -> Iterator[ModuleType]:
-    for value in vars(module).values():
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if isinstance(name, str) and (imported := sys.modules.get(name)) is not None:
-            yield imported
+def _imports_of(file: Path) -> Iterator[Path]:
+    """Give the files of the modules that a file imports, as far as they are loaded."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if (imported := _file_of(name)) is not None:
+                yield imported
 
 
-def _file_of(module: ModuleType) -> Path | None:
-    file = getattr(module, "__file__", None)
-    return None if file is None else Path(file).resolve()
+def _file_of(module: str) -> Path | None:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return None if file is None or not file.endswith(".py") else Path(file).resolve()

@@ -5,7 +5,6 @@ What goes through the pipe is MessagePack, and no bars: those it reads itself, e
 
 import logging
 import os
-import re
 import signal
 from collections.abc import Iterator
 from multiprocessing import connection, parent_process
@@ -18,13 +17,11 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from models.market_data import SYMBOL_PATTERN, Bar
-from services.history.data_checks import review
+from services.history.engine.library import Library
 from services.history.engine.one_run import run_one
 from services.history.engine.plan import EngineOptions, RunPlan
-from services.history.engine.result import RunResult, SymbolReport, report_of
+from services.history.engine.result import RunResult, SymbolReport
 from services.history.engine.universe import SymbolSlice
-from services.history.repairs import repair
 from services.session import explain
 from strategies.registry import StrategyRegistry
 
@@ -32,11 +29,15 @@ QUIET = structlog.make_filtering_bound_logger(logging.CRITICAL)
 
 
 class Setting(Struct, frozen=True):
-    """What a process needs to know once: where rows are, by which rules, and which strategies there are."""
+    """What a process needs to know once: where rows are, by which rules, and which strategies there are.
+
+    `others` are all symbols, where a strategy watches some.
+    """
 
     rows: str
     options: EngineOptions
     strategies_path: str | None
+    others: dict[str, SymbolSlice] = {}
 
 
 class Task(Struct, frozen=True):
@@ -59,19 +60,22 @@ def work(pipe: Connection, setting: Setting) -> None:
     registry = StrategyRegistry()
     if setting.strategies_path is not None:
         registry.load_folder(Path(setting.strategies_path))
+    library = Library(Path(setting.rows), setting.options.repairs, setting.others)
     encode = msgspec.msgpack.Encoder().encode
     try:
         while True:
-            for result in perform(decode_task(pipe.recv_bytes()), setting, registry):
+            for result in perform(decode_task(pipe.recv_bytes()), setting.options, library, registry):
                 pipe.send_bytes(encode(result))
     except (EOFError, OSError):
         return
 
 
-def perform(task: Task, setting: Setting, registry: StrategyRegistry) -> Iterator[RunResult]:
+def perform(
+    task: Task, options: EngineOptions, library: Library, registry: StrategyRegistry
+) -> Iterator[RunResult]:
     """Give the result of each run of a task as soon as it is there; what fails has its reason."""
     try:
-        bars, report = _read(task.slice, setting)
+        shelf = library.read(task.slice)
     except Exception as error:  # noqa: BLE001 — one symbol's data must not end the process
         report = SymbolReport(symbol=task.slice.symbol)
         for each in task.runs:
@@ -80,23 +84,15 @@ def perform(task: Task, setting: Setting, registry: StrategyRegistry) -> Iterato
     for each in task.runs:
         begin = perf_counter()
         try:
-            yield run_one(registry.get(each.strategy.name), each, bars, report, setting.options)
+            yield run_one(registry.get(each.strategy.name), each, shelf, library, options)
         except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
-            yield _failed(each, report, explain(error), perf_counter() - begin)
-
-
-def _read(each: SymbolSlice, setting: Setting) -> tuple[list[Bar], SymbolReport]:
-    if not re.fullmatch(SYMBOL_PATTERN, each.symbol):
-        raise ValueError("the file has a symbol that no session could have")
-    rows, repaired = repair(each.read(Path(setting.rows)), setting.options.repairs)
-    found = review(rows)
-    report = report_of(each.symbol, found, repaired)
-    return list(rows.chosen(found.usable).bars()), report
+            yield _failed(each, shelf.report, explain(error), perf_counter() - begin)
 
 
 def _failed(each: RunPlan, report: SymbolReport, reason: str, seconds: float = 0.0) -> RunResult:
     return RunResult(
         run_id=each.run_id,
+        data_hash=each.data_hash,
         strategy=each.strategy.name,
         report=report,
         status="failed",

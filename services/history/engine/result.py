@@ -17,9 +17,14 @@ class SymbolReport(Struct, frozen=True, kw_only=True):
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
-    """The result of a run; one that failed has a reason. `signal_lines` is what COPY takes of its signals."""
+    """The result of a run.
+
+    `reason` says why it failed, or what it had to do without. `signal_lines` is what COPY takes of its
+    signals.
+    """
 
     run_id: str
+    data_hash: str
     strategy: str
     report: SymbolReport
     status: Literal["done", "failed"] = "done"

@@ -67,6 +67,10 @@ DIRTY = """
     SELECT DISTINCT ON (symbol) symbol, left_out, findings FROM backtest_runs
     WHERE batch_id = %s AND findings <> '[]' ORDER BY symbol, strategy
 """
+NOTES = """
+    SELECT strategy, reason, count(*) FROM backtest_runs
+    WHERE batch_id = %s AND status = 'done' AND reason IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2
+"""
 
 
 class Batch(Struct, frozen=True):
@@ -121,13 +125,10 @@ class ResultTable:
             cursor.execute(REUSE, (self._batch.batch_id, list(run_ids), failed_too))
             return {row[0] for row in cursor.fetchall()}
 
-    def save(self, results: Sequence[RunResult], data_hashes: Sequence[str]) -> None:
+    def save(self, results: Sequence[RunResult]) -> None:
         """Write results and their signals, in place of those that were under the same ids."""
         now = datetime.now(UTC).isoformat()
-        lines = (
-            copy_line(self._run(result, data_hash, now))
-            for result, data_hash in zip(results, data_hashes, strict=True)
-        )
+        lines = (copy_line(self._run(result, now)) for result in results)
         with self._database.transaction() as cursor:
             ids = [result.run_id for result in results]
             cursor.execute("DELETE FROM backtest_runs WHERE run_id = ANY (%s::uuid[])", (ids,))
@@ -154,7 +155,12 @@ class ResultTable:
         with self._database.transaction() as cursor:
             return _rows(cursor, DIRTY, self._batch.batch_id)
 
-    def _run(self, result: RunResult, data_hash: str, now: str) -> tuple[object, ...]:
+    def notes(self) -> list[tuple[str, str, int]]:
+        """Return what runs had to do without: strategy, what it was, and how many of its runs."""
+        with self._database.transaction() as cursor:
+            return _rows(cursor, NOTES, self._batch.batch_id)
+
+    def _run(self, result: RunResult, now: str) -> tuple[object, ...]:
         plan, report, statistics = self._plans[result.strategy], result.report, result.statistics
         trades = statistics.get("trades") or 0
         return (
@@ -164,7 +170,7 @@ class ResultTable:
             report.symbol,
             json.dumps(plan.parameters),
             plan.code_hash,
-            data_hash,
+            result.data_hash,
             result.status,
             result.reason,
             json.dumps(report.findings),

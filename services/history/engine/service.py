@@ -86,7 +86,8 @@ class EngineService:
                 stop=self.stop,
             )
             folder = None if self.strategies_path is None else str(self.strategies_path)
-            crew = Crew(Setting(str(universe.path), options, folder), request.workers)
+            others = universe.slices if any(each.watches for each in strategies) else {}
+            crew = Crew(Setting(str(universe.path), options, folder, others), request.workers)
             summary = engine.run(
                 batch.batch_id, crew, resume=request.resume, fresh=request.fresh, began=began
             )

@@ -32,6 +32,10 @@ def described(summary: Summary) -> dict[str, Any]:
             {"strategy": strategy, "symbol": symbol, "reason": reason}
             for strategy, symbol, reason in summary.failures
         ],
+        "notes": [
+            {"strategy": strategy, "reason": reason, "runs": count}
+            for strategy, reason, count in summary.notes
+        ],
         "dirty": [
             {"symbol": symbol, "left_out": left_out, "findings": findings}
             for symbol, left_out, findings in summary.dirty
@@ -93,6 +97,8 @@ def faults(summary: Summary, most: int) -> Iterator[str]:
         yield f"failed: {strategy} on {symbol}: {reason}"
     if len(summary.failures) > most:
         yield f"… and {len(summary.failures) - most} more failures, in backtest_runs"
+    for strategy, note, count in summary.notes[:most]:
+        yield f"{strategy}, {count} runs: {note}"
     yield headline(summary)
 
 
