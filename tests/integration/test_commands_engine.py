@@ -1,0 +1,65 @@
+"""`engine run` and `engine schedule` as a shell sees them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine_tables import write_universe
+from tests.integration.command_line import command
+from tests.support import REPOSITORY, running_process
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_universe(tmp_path / "bars.csv", 2)
+
+
+def test_a_run_is_told_as_json(database_url: str, data: Path) -> None:
+    words = ["engine", "run", "--strategies", "mock,buy_and_hold", "--data", str(data), "--workers", "1"]
+    rules = ["--param", "mock.every=3", "--fee-bps", "5", "--slippage-bps", "1", "--json"]
+    ended = command(*words, *rules, DATABASE_URL=database_url, LOG_LEVEL="ERROR")
+    assert ended.code == 0
+    told = ended.json
+    assert (told["status"], told["runs"], told["computed"], told["failed"]) == ("finished", 4, 4, 0)
+    assert told["seconds_per_run"] > 0
+    assert [each["place"] for each in told["ranking"]] == [1, 2]
+
+
+def test_nothing_but_failures_is_a_failure(database_url: str, data: Path) -> None:
+    data.write_text(data.read_text().replace("S000", "no symbol").replace("S001", "none either"))
+    ended = command(
+        *("engine", "run", "--strategies", "mock", "--data", str(data), "--workers", "1"),
+        DATABASE_URL=database_url,
+        LOG_LEVEL="ERROR",
+    )
+    assert ended.code == 1
+    assert "failed: mock on no symbol: the file has a symbol that no session could have" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("run", "--strategies", "mock", "--data", "gone.csv"), "gone.csv is no file"),
+        (("run", "--strategies", "mok", "--data", "{data}"), "did you mean 'mock'"),
+        (("run", "--strategies", "mock", "--data", "{data}", "--repair", "all"), "no repair 'all'"),
+        (("schedule", "noon", "--strategies", "mock", "--data", "{data}"), "write it like"),
+    ],
+)
+def test_wrong_use_ends_with_2_before_any_database_is_started(
+    data: Path, words: tuple[str, ...], complaint: str
+) -> None:
+    ended = command("engine", *(word.format(data=data) for word in words))
+    assert ended.code == 2
+    assert complaint in ended.output
+    assert "DATABASE_URL is not set" not in ended.output
+
+
+def test_a_schedule_says_when_it_is_due_and_ends_at_sigterm(database_url: str, data: Path) -> None:
+    program = [sys.executable, str(REPOSITORY / "main.py"), "engine", "schedule", "15:30 Asia/Kolkata"]
+    settings = {"DATABASE_URL": database_url, "NOTIFY_URLS": ""}
+    words = ["--strategies", "mock", "--data", str(data)]
+    with running_process([*program, *words], settings) as process:
+        assert "T10:00:00+00:00" in process.said("next due ")
+        process.terminate()
+        assert process.wait() == 0
