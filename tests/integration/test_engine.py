@@ -1,5 +1,6 @@
 """The engine over a small universe: what it writes, what it does not do twice, and what cannot stop it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -9,6 +10,7 @@ from pyarrow import parquet
 
 from models.errors import ConfigError
 from services.db_client import Database
+from services.history.engine import crew
 from services.history.engine.batch import Progress
 from services.history.engine.notifications import Notifications
 from tests.engine_tables import write_universe
@@ -223,3 +225,18 @@ def test_the_tables_of_a_run_can_be_had_as_parquet(database: Database, data: Pat
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == sorted(
         f"{name}.parquet" for name in names
     )
+
+
+def test_a_strategy_that_never_ends_a_run_is_given_up_after_a_while(
+    database: Database, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "MOST_LOST", 1)
+    (tmp_path / "own").mkdir()
+    text = TROUBLE.format(name="dies", symbol="any", trouble="pass").replace(
+        "if bar", "os._exit(3)\n        if bar"
+    )
+    (tmp_path / "own" / "dies.py").write_text(text)
+    summary = run_engine(database, data, "dies,mock", folder=tmp_path / "own")
+    reasons = Counter(reason for _, _, reason in summary.failures)
+    assert reasons == {"its process ended with 3": 1, crew.GIVEN_UP: 2}
+    assert query(database, "SELECT count(*) FROM backtest_runs WHERE status = 'done'") == [(3,)]

@@ -1,6 +1,7 @@
 """A file of many symbols, put down symbol by symbol."""
 
 import gzip
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from models.errors import ConfigError
-from services.history.engine import universe
+from services.history.engine import spool, universe
 from services.history.engine.universe import Universe
 from tests.unit.history_rows import texts
 
@@ -107,3 +108,18 @@ def test_nothing_is_left_of_our_own_file(file: Path) -> None:
     with Universe.read(file) as read:
         assert read.path.exists()
     assert not read.path.parent.exists()
+
+
+def test_what_a_killed_run_left_behind_goes_and_what_a_living_one_uses_stays(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(spool, "FRESH_SECONDS", -1.0)
+    file.write_text(HEADER + BY_DATE)
+    left = tmp_path / f"{spool.PREFIX}left"
+    left.mkdir()
+    (left / "rows").write_bytes(b"rows")
+    with Universe.read(file) as living, Universe.read(file) as other:
+        assert not left.exists()
+        assert living.path.exists()
+        assert other.path.exists()

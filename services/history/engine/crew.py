@@ -1,6 +1,7 @@
 """The processes of the engine, as their parent sees them: what each does, since when, and if it hangs."""
 
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import connection
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from services.history.engine.plan import RunPlan
 from services.history.engine.process import Setting, Task, decode_result, work
 from services.history.engine.result import RunResult, SymbolReport
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.25
 START_SECONDS = 30.0
 END_SECONDS = 5.0
+MOST_LOST = 5
+GIVEN_UP = f"its runs before took too long or ended their process, {MOST_LOST} in a row: not tried"
 
 context = multiprocessing.get_context("spawn")  # nothing of this process is in them, no thread and no lock
 
@@ -74,15 +78,7 @@ class Hand:
         if (task := self._task) is None:
             return None, None
         first, *left = task.runs
-        failed = RunResult(
-            run_id=first.run_id,
-            data_hash=first.data_hash,
-            strategy=first.strategy.name,
-            report=SymbolReport(symbol=task.slice.symbol),
-            status="failed",
-            reason=reason,
-            seconds=self._seconds,
-        )
+        failed = _failed(task, first, reason, self._seconds)
         return failed, Task(task.slice, tuple(left)) if left else None
 
     def ended(self) -> str:
@@ -102,12 +98,18 @@ class Hand:
 
 
 class Crew:
-    """So many processes, kept busy. One that hangs or dies costs the run that it was at, and is replaced."""
+    """So many processes, kept busy. One that hangs or dies costs the run that it was at, and is replaced.
+
+    A strategy that does so five times and never ends a run in between is given up: what is left of it fails
+    at once, so that one that hangs everywhere does not cost its time for every symbol.
+    """
 
     def __init__(self, setting: Setting, size: int) -> None:
         self._setting = setting
         self._size = size
         self._hands: list[Hand] = []
+        self._lost: Counter[str] = Counter()
+        self._given_up: list[RunResult] = []
 
     def results(self, tasks: Iterable[Task], stop: Event) -> Iterator[RunResult | None]:
         """Give each result as it comes, None where nothing came for a while; at a stop, no more of them."""
@@ -116,6 +118,8 @@ class Crew:
         try:
             while not stop.is_set():
                 self._hand_out(waiting, again)
+                while self._given_up:
+                    yield self._given_up.pop()
                 busy = [hand for hand in self._hands if hand.is_busy]
                 if not busy:
                     return
@@ -133,7 +137,7 @@ class Crew:
     def _hand_out(self, waiting: Iterator[Task], again: list[Task]) -> None:
         idle = [hand for hand in self._hands if not hand.is_busy]
         while idle or len(self._hands) < self._size:
-            task = again.pop() if again else next(waiting, None)
+            task = self._next(waiting, again)
             if task is None:
                 return
             hand = idle.pop() if idle else self._new_hand()
@@ -141,6 +145,15 @@ class Crew:
                 again.append(task)
                 self._hands.remove(hand)
                 hand.end()
+
+    def _next(self, waiting: Iterator[Task], again: list[Task]) -> Task | None:
+        """Return the next task without what is given up; None where there is none."""
+        while (task := again.pop() if again else next(waiting, None)) is not None:
+            left = tuple(run for run in task.runs if self._lost[run.strategy.name] < MOST_LOST)
+            self._given_up.extend(_failed(task, run, GIVEN_UP, 0.0) for run in task.runs if run not in left)
+            if left:
+                return Task(task.slice, left)
+        return None
 
     def _new_hand(self) -> Hand:
         hand = Hand(self._setting)
@@ -150,13 +163,30 @@ class Crew:
     def _take(self, hand: Hand, again: list[Task], *, answered: bool) -> RunResult | None:
         if answered:
             try:
-                return hand.result()
+                result = hand.result()
             except (EOFError, OSError):
                 reason = hand.ended()
+            else:
+                self._lost[result.strategy] = 0
+                return result
         else:
             reason = f"it took longer than {self._setting.options.seconds:g} s"
         failed, left = hand.give_up(reason)
         self._hands.remove(hand)
         if left is not None:
             again.append(left)
+        if failed is not None:
+            self._lost[failed.strategy] += 1
         return failed
+
+
+def _failed(task: Task, run: RunPlan, reason: str, seconds: float) -> RunResult:
+    return RunResult(
+        run_id=run.run_id,
+        data_hash=run.data_hash,
+        strategy=run.strategy.name,
+        report=SymbolReport(symbol=task.slice.symbol),
+        status="failed",
+        reason=reason,
+        seconds=seconds,
+    )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from math import isfinite
 from time import perf_counter
 
 from msgspec.structs import asdict
@@ -45,7 +46,7 @@ def run_one(
         status="done" if reason is None else "failed",
         reason=f"{NOT_THERE}: {', '.join(missing)}" if missing and reason is None else reason,
         signals=len(outcome.signals),
-        statistics=asdict(outcome.statistics),
+        statistics={name: _finite(value) for name, value in asdict(outcome.statistics).items()},
         signal_lines=signal_lines(plan.run_id, outcome.signals),
         seconds=perf_counter() - begin,
     )
@@ -69,3 +70,8 @@ def signal_lines(run_id: str, signals: Iterable[Signal]) -> str:
         )
         for number, each in enumerate(signals)
     )
+
+
+def _finite(value: object) -> object:
+    """Return a figure as JSON has it: one that is no finite number is undefined."""
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -12,6 +12,8 @@ from services.db_client import Cursor, Database
 from services.history.engine.plan import EngineOptions, StrategyPlan
 from services.history.engine.result import RunResult
 
+LONGEST_SYMBOL = 128
+NO_SYMBOL = "(none)"
 STATISTICS = ("total_return", "sharpe_ratio", "max_drawdown", "final_equity")
 RUN_COLUMNS = (
     "run_id, batch_id, strategy, symbol, parameters, code_hash, data_hash, status, reason, findings, bars, "
@@ -33,6 +35,8 @@ REUSE = """
     WHERE run_id = ANY (%s::uuid[]) AND (status = 'done' OR %s)
     RETURNING run_id::text
 """
+# Of two engines that compute the same, the later one replaces what the other has written.
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('backtest_runs', 0))"
 END = "UPDATE backtest_batches SET status = %s, finished_at = %s WHERE batch_id = %s"
 # Means of numeric, not of double precision: the same to the last digit in whatever order rows were written.
 PERFORMANCE = """
@@ -130,6 +134,7 @@ class ResultTable:
         now = datetime.now(UTC).isoformat()
         lines = (copy_line(self._run(result, now)) for result in results)
         with self._database.transaction() as cursor:
+            cursor.execute(ONE_AT_A_TIME)
             ids = [result.run_id for result in results]
             cursor.execute("DELETE FROM backtest_runs WHERE run_id = ANY (%s::uuid[])", (ids,))
             cursor.copy_expert(COPY_RUNS, io.StringIO("".join(lines)))
@@ -139,6 +144,7 @@ class ResultTable:
         """Note that the batch ended, and how its strategies did; return their ranking."""
         batch_id, now = self._batch.batch_id, datetime.now(UTC)
         with self._database.transaction() as cursor:
+            cursor.execute(ONE_AT_A_TIME)
             cursor.execute("DELETE FROM backtest_performance WHERE batch_id = %s", (batch_id,))
             cursor.execute(PERFORMANCE, {"batch": batch_id, "now": now})
             cursor.execute(END, (status, now, batch_id))
@@ -167,7 +173,7 @@ class ResultTable:
             result.run_id,
             self._batch.batch_id,
             plan.name,
-            report.symbol,
+            report.symbol[:LONGEST_SYMBOL] or NO_SYMBOL,
             json.dumps(plan.parameters),
             plan.code_hash,
             result.data_hash,

@@ -72,7 +72,7 @@ class EngineService:
                 batch_id(strategies, universe.data_hash, options),
                 tuple(strategies),
                 len(universe.slices),
-                str(request.data),
+                str(request.data).encode(errors="replace").decode(),
                 universe.data_hash,
                 options,
             )

@@ -5,7 +5,6 @@ a file of our own, from which each process reads the symbol that it works on.
 """
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Self
 from msgspec import Struct
 
 from models.errors import ConfigError
+from services.history.engine.spool import Spool
 from services.history.rows import LAYOUT, NO_TIME, SymbolRows, timeframe_of
 from services.history.table_file import table_rows
 
@@ -47,9 +47,9 @@ class SymbolSlice(Struct, frozen=True):
 class Universe:
     """The symbols of a file, and their rows in a file of our own, which goes with `close`."""
 
-    def __init__(self, folder: tempfile.TemporaryDirectory[str], slices: dict[str, SymbolSlice]) -> None:
-        self._folder = folder
-        self.path = Path(folder.name) / "rows"
+    def __init__(self, spool: Spool, slices: dict[str, SymbolSlice]) -> None:
+        self._spool = spool
+        self.path = spool.path
         self.slices = slices
         self.data_hash = _digest(f"{name} {each.data_hash}" for name, each in sorted(slices.items()))
 
@@ -59,20 +59,20 @@ class Universe:
 
         `timeframe` names the bars; without it they are named by the step that most of them keep.
         """
-        folder = tempfile.TemporaryDirectory(prefix="strategy-worker-universe-")
+        spool = Spool()
         try:
-            with (Path(folder.name) / "rows").open("wb") as out:
-                sorting = _Sorting(out.write)
-                for symbol, time, values in table_rows(path):
-                    sorting.add(symbol, time, LAYOUT.pack(time, *values))
-                slices = sorting.finish(timeframe)
+            sorting = _Sorting(spool.file.write)
+            for symbol, time, values in table_rows(path):
+                sorting.add(symbol, time, LAYOUT.pack(time, *values))
+            slices = sorting.finish(timeframe)
+            spool.file.flush()
         except BaseException:
-            folder.cleanup()
+            spool.close()
             raise
         if not slices:
-            folder.cleanup()
+            spool.close()
             raise ConfigError(f"{path} holds no rows")
-        return cls(folder, slices)
+        return cls(spool, slices)
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +85,7 @@ class Universe:
 
     def close(self) -> None:
         """Take the file of our own away."""
-        self._folder.cleanup()
+        self._spool.close()
 
 
 class _Sorting:
