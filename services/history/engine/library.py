@@ -47,7 +47,7 @@ class Library:
         self._kept[each.symbol] = shelf
         return shelf
 
-    def together(self, bars: list[Bar], watched: Sequence[str]) -> list[Bar]:
+    def together(self, bars: Sequence[Bar], watched: Sequence[str]) -> Sequence[Bar]:
         """Return bars with those of the symbols watched beside them, in time's order."""
         slices = [self._others[symbol] for symbol in watched if symbol in self._others]
         return in_order([bars, *(self.read(each).bars for each in slices)])
