@@ -12,6 +12,7 @@ from tests.faults import (
     kill_steps,
     kills,
     lease_faults,
+    portfolio_faults,
     postgres_faults,
     redis_faults,
     soak,
@@ -35,6 +36,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *strategy_faults.EXPERIMENTS,
         *freeze_faults.EXPERIMENTS,
         *lease_faults.EXPERIMENTS,
+        *portfolio_faults.EXPERIMENTS,
         *engine_faults.EXPERIMENTS,
         *soak.EXPERIMENTS,
     )
@@ -52,6 +54,7 @@ QUICK = (
     "gateway-drops-idempotent",
     "gateway-drops-read-back",
     "lease-kill-9",
+    "portfolio-kill",
     "postgres-kill",
     "postgres-restart",
     "strategy-raises",

@@ -1,4 +1,4 @@
-"""A worker killed at each step from an approval to filled orders: no initial order twice, none forgotten."""
+"""What becomes of a portfolio when its worker is told to end. `portfolio-kill` among the experiments kills it."""
 
 import json
 from collections.abc import Callable
@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import LiveWorker, StartWorker, trade
-from tests.acceptance.test_outbox_crashes import CountingGateway, kill
-from tests.gateway_stub import Answer
-from tests.integration.durable_outbox import open_connection, rows
-from tests.integration.portfolio_stage import events, execution, orders, table
+from tests.acceptance.test_outbox_crashes import CountingGateway
+from tests.integration.portfolio_stage import events, execution, orders
 from tests.sample_approvals import approval_message
 from tests.support import eventually
 
@@ -70,61 +68,6 @@ def gateway() -> Any:
 @pytest.fixture
 def bench(database_url: str, gateway: CountingGateway, start_worker: StartWorker) -> Bench:
     return Bench(start_worker, database_url, gateway)
-
-
-def ordered(bench: Bench) -> LiveWorker:
-    """A worker that has written its initial orders."""
-    worker = bench.worker()
-    bench.approve(worker)
-    bench.until(worker, lambda: len(orders(bench.url)) == 2)
-    return worker
-
-
-def test_killed_before_any_price_it_buys_when_prices_come(bench: Bench) -> None:
-    worker = bench.worker()
-    bench.approve(worker)
-    eventually(lambda: table(bench.url, "strategy_executions"))
-    kill(worker)
-    bench.bought_once(bench.worker())
-
-
-def test_killed_between_the_orders_and_the_outbox_it_gives_them_after_the_restart(bench: Bench) -> None:
-    with open_connection(bench.url) as connection:
-        cursor = connection.cursor()
-        cursor.execute("BEGIN; LOCK TABLE signals IN EXCLUSIVE MODE")  # no signal can be written
-        worker = ordered(bench)
-        kill(worker)
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        )
-        cursor.execute("COMMIT")
-    assert rows(bench.url) == []
-    bench.bought_once(bench.worker())
-
-
-def test_killed_after_the_gateway_executed_and_before_it_said_so(bench: Bench) -> None:
-    bench.gateway.answer = bench.gateway.execute_and_hang
-    worker = ordered(bench)
-    eventually(lambda: bench.gateway.executions)
-    kill(worker)
-    bench.gateway.answer = bench.gateway.friendly
-    bench.bought_once(bench.worker())
-
-
-def test_killed_after_the_reply_and_before_it_was_booked(bench: Bench) -> None:
-    bench.gateway.answer = lambda received: Answer(201, bench.gateway.friendly(received).body, delay=0.5)
-    worker = ordered(bench)
-    with open_connection(bench.url) as connection:
-        cursor = connection.cursor()
-        cursor.execute("BEGIN; LOCK TABLE execution_orders IN EXCLUSIVE MODE")  # nothing can be booked
-        eventually(lambda: len(bench.gateway.executions) == 2, 20)
-        eventually(lambda: worker.metric("worker_signals_total", "executed") == 2)
-        kill(worker)
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        )
-        cursor.execute("COMMIT")
-    bench.bought_once(bench.worker())
 
 
 def test_a_worker_told_to_end_leaves_the_execution_active(bench: Bench) -> None:
