@@ -1,4 +1,4 @@
-"""What becomes of a portfolio when its worker is told to end. `portfolio-kill` among the experiments kills it."""
+"""A portfolio whose worker is told to end. What becomes of one that is killed, the experiments show."""
 
 import json
 from collections.abc import Callable
