@@ -105,7 +105,7 @@ class Zygote:
         self._start = Start(paths=paths, modules=list(modules), memory_bytes=memory_bytes, sealed=sealed)
         self._lost = lost
         self._numbers = itertools.count(1)
-        self._lock = Lock()
+        self._spawning, self._writing = Lock(), Lock()
         self._ended: dict[int, Callable[[Ended], None]] = {}
         self._answers: queue.SimpleQueue[Notice | None] = queue.SimpleQueue()
         self._control: socket.socket
@@ -143,13 +143,14 @@ class Zygote:
         The host says Sealed or NotSealed first. Raises SandboxUnavailable when the system has no process
         left, or the zygote is gone.
         """
-        with self._lock:
+        with self._spawning:
             number = next(self._numbers)
             host = HostProcess(number, self._send)
             self._ended[number] = ended
             try:
                 passed = [host.far_end.fileno(), host.page.descriptor]
-                socket.send_fds(self._control, [control_frame(Spawn(number))], passed)
+                with self._writing:
+                    socket.send_fds(self._control, [control_frame(Spawn(number))], passed)
                 answer = self._answer(SPAWN_SECONDS)
             except OSError:
                 answer = None
@@ -176,7 +177,7 @@ class Zygote:
         self._control.close()
 
     def _send(self, order: Order) -> None:
-        with suppress(OSError):  # it has ended, and its hosts with it
+        with self._writing, suppress(OSError):  # it has ended, and its hosts with it
             self._control.sendall(control_frame(order))
 
     def _answer(self, seconds: float) -> Notice | None:

@@ -8,6 +8,8 @@ Nothing keeps hostile code from writing there, too: what is read is a hint, neve
 import fcntl
 import mmap
 import os
+import sys
+import tempfile
 
 PAGE_BYTES = mmap.PAGESIZE
 _NUMBER = 8
@@ -17,10 +19,7 @@ class CallPage:
     """The worker's view. `descriptor` goes to the host with the channel; close both ends with `close`."""
 
     def __init__(self) -> None:
-        self.descriptor = os.memfd_create("call", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.descriptor, PAGE_BYTES)
-        # A page that can shrink would have its reader killed by SIGBUS.
-        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        self.descriptor = _page_in_memory() if sys.platform == "linux" else _page_in_a_file()
         self._memory = mmap.mmap(self.descriptor, PAGE_BYTES, prot=mmap.PROT_READ)
 
     def under_way(self) -> tuple[int, int] | None:
@@ -35,6 +34,21 @@ class CallPage:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def _page_in_memory() -> int:
+    descriptor = os.memfd_create("call", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, PAGE_BYTES)
+    # A page that can shrink would have its reader killed by SIGBUS.
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    return descriptor
+
+
+def _page_in_a_file() -> int:
+    """Return what systems without files in memory have; code is never sealed on those."""
+    with tempfile.TemporaryFile() as file:
+        file.truncate(PAGE_BYTES)
+        return os.dup(file.fileno())
 
 
 def map_page(descriptor: int) -> memoryview:

@@ -1,5 +1,8 @@
 import math
+import os
+import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -30,6 +33,7 @@ from services.sandbox.protocol import (
     encode_event,
     frame,
 )
+from services.sandbox.seal import why_unsealable
 
 NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
 BAR = Bar("AAPL", "1m", 99.5, 101.0, 99.0, 100.5, 1200.0, NOON)
@@ -115,7 +119,9 @@ def test_a_failure_fits_a_frame_at_its_longest() -> None:
     assert decode_from_host(body(failed)) == failed
 
 
-def test_the_call_under_way_is_seen_through_the_page() -> None:
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_the_call_under_way_is_seen_through_the_page(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", system)
     page = CallPage()
     noted = map_page(page.descriptor)
     assert page.under_way() is None
@@ -124,3 +130,19 @@ def test_the_call_under_way_is_seen_through_the_page() -> None:
     noted[0] = 0
     assert page.under_way() is None
     page.close()
+
+
+def test_a_page_cannot_be_made_smaller_under_its_reader() -> None:
+    page = CallPage()
+    with pytest.raises(PermissionError):
+        os.ftruncate(page.descriptor, 0)
+    page.close()
+
+
+@pytest.mark.parametrize(("system", "machine"), [("darwin", "arm64"), ("linux", "riscv64")])
+def test_where_nothing_can_be_sealed_the_reason_is_known(
+    system: str, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
+    assert f"and this is {machine if system == 'linux' else system}" in str(why_unsealable())
