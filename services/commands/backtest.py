@@ -1,26 +1,27 @@
 """`python main.py backtest …`: a strategy over the past, from a file of bars."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from config import Settings, load_settings
-from models.errors import StrategyRejected
+from config import load_settings
+from services.commands.backtest_input import (
+    find_strategy,
+    parameters_of,
+    parameters_that_fit,
+    read_value,
+    risk_rules,
+    tell_problems,
+)
+from services.commands.backtest_search import Search, cell, check_lookahead, search, show_search
 from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
-from services.commands.strategies import load
+from services.commands.progress import progress_bar
 
 if TYPE_CHECKING:
-    from models.market_data import Bar
     from services.history.backtest_run import BacktestRun
-    from services.history.bars import BarFile
-    from services.history.options import BacktestOptions, RiskRules
-    from strategies.base_strategy import BaseStrategy
-
-MOST_PROBLEMS = 10
+    from services.history.sweep_workers import Work
 
 
 def backtest(
@@ -44,6 +45,23 @@ def backtest(
     ] = None,
     timeframe: Annotated[str | None, typer.Option(help="Of the bars; by default what most keep.")] = None,
     risk: Annotated[bool, typer.Option("--risk", help="Check every signal by the RISK_… settings.")] = False,
+    sweep: Annotated[
+        list[str] | None, typer.Option(help="Try a parameter's values: fast=5:50:5 or fast=5,10,20.")
+    ] = None,
+    random: Annotated[
+        int | None, typer.Option(min=1, help="Of a sweep, only so many combinations, by chance.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of that chance.")] = 0,
+    objective: Annotated[str, typer.Option(help="The statistic that a sweep is ranked by.")] = "sharpe_ratio",
+    walk: Annotated[
+        int | None,
+        typer.Option("--walk-forward", min=1, max=100, help="Play the best in so many next stretches."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share a sweep.")] = 1,
+    lookahead: Annotated[
+        bool, typer.Option("--lookahead-check", help="Play truncated data and show each signal that changes.")
+    ] = False,
+    cuts: Annotated[int, typer.Option(min=1, max=1000, help="In how many places that is cut off.")] = 10,
     as_json: AsJson = False,
 ) -> int:
     """Play a strategy over a file of bars and show what would have become of it.
@@ -54,6 +72,8 @@ def backtest(
     from services.history.bars import read_bars
     from services.history.casting import watched_symbols
     from services.history.options import BacktestOptions
+    from services.history.sweep import Axis
+    from services.history.sweep_workers import Work
 
     settings = load_settings()
     strategy_class = find_strategy(settings, strategy)
@@ -66,13 +86,39 @@ def backtest(
         volume_share=volume_share,
         symbols=tuple(dict.fromkeys(symbol)) if symbol else None,
         start=start and start.replace(tzinfo=start.tzinfo or UTC),
-        risk=_risk_rules(settings) if risk else None,
+        risk=risk_rules(settings) if risk else None,
     )
+    axes = [
+        Axis.read(text, lambda name, value: read_value(strategy_class, name, value)) for text in sweep or ()
+    ]
+    if walk and not axes:
+        raise typer.BadParameter(
+            "walking forward needs a --sweep to choose from", param_hint="--walk-forward"
+        )
     with parameters_that_fit():
+        parameters_of(strategy_class, [f"{axis.name}={axis.values[0]}" for axis in axes])
         watched = watched_symbols(strategy_class, options.symbols or (), options.parameters)
         file = read_bars(data, symbols=options.symbols, watched=watched, timeframe=timeframe)
         tell_problems(file)
-        played = _play(strategy_class, file.in_order(), options)
+        work = Work(strategy_class, file.in_order(), options)
+        if lookahead:
+            return check_lookahead(work, cuts, as_json=as_json)
+        if axes:
+            asked = Search(axes, random, seed, objective, walk, workers, settings.strategies_path)
+            found = search(work, asked)
+            return show_search(work, asked, found, as_json=as_json)
+        played = _play(work)
+    return _tell(played, as_json=as_json)
+
+
+def _play(work: "Work") -> "BacktestRun":
+    from services.history.backtest import run
+
+    with progress_bar("bars", len(work.events)) as advance:
+        return run(*work, advance)
+
+
+def _tell(played: "BacktestRun", *, as_json: bool) -> int:
     if as_json:
         print_json(played.describe())
     else:
@@ -82,95 +128,9 @@ def backtest(
     return 1 if played.ended else 0
 
 
-def find_strategy(settings: Settings, name: str) -> "type[BaseStrategy]":
-    """Return the class of this name. Raises BadParameter, saying what could not be loaded, for others."""
-    registry, failures = load(settings)
-    try:
-        return registry.get(name)
-    except StrategyRejected as error:
-        reasons = "".join(f"; not loaded: {failure.file}: {failure.reason}" for failure in failures)
-        raise typer.BadParameter(f"{error}{reasons}", param_hint="--strategy") from None
-
-
-def parameters_of(strategy_class: "type[BaseStrategy]", given: Sequence[str]) -> Mapping[str, Any]:
-    """Read `name=value`, each as its parameter is declared. Raises BadParameter for what does not fit."""
-    values: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{text!r} is no name=value", param_hint="--param")
-        values[name.strip()] = read_value(strategy_class, name.strip(), value.strip())
-    try:
-        strategy_class.parameters.bind(values)
-    except StrategyRejected as error:
-        raise typer.BadParameter(str(error), param_hint="--param") from None
-    return values
-
-
-def read_value(strategy_class: "type[BaseStrategy]", name: str, text: str) -> bool | float | str:
-    """Read a value as the parameter of that name is declared; as text where it cannot be."""
-    declared = strategy_class.parameters.declared.get(name)
-    if declared is None or declared.kind is str:
-        return text
-    if declared.kind is bool:
-        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
-            text.lower(), text
-        )
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def tell_problems(file: "BarFile") -> None:
-    """Name the rows that are no bars, and are left out, on stderr."""
-    for problem in file.problems[:MOST_PROBLEMS]:
-        print_warning(f"left out: {problem}")
-    if len(file.problems) > MOST_PROBLEMS:
-        print_warning(f"left out: {len(file.problems) - MOST_PROBLEMS} rows more; see `engine check`")
-
-
-def _play(
-    strategy_class: "type[BaseStrategy]", bars: "Sequence[Bar]", options: "BacktestOptions"
-) -> "BacktestRun":
-    from services.commands.progress import progress_bar
-    from services.history.backtest import run
-
-    with progress_bar("bars", len(bars)) as advance:
-        return run(strategy_class, bars, options, advance)
-
-
-@contextmanager
-def parameters_that_fit() -> Iterator[None]:
-    """Take a strategy's refusal of its parameters for wrong use of the command."""
-    try:
-        yield
-    except StrategyRejected as error:
-        raise typer.BadParameter(str(error), param_hint="--param") from None
-
-
-def _risk_rules(settings: Settings) -> "RiskRules":
-    from datetime import time
-
-    from models.portfolio import decimal_of
-    from services.history.options import RiskRules
-    from services.risk.assembly import limits_of
-
-    return RiskRules(
-        limits=limits_of(settings),
-        portfolio_value=decimal_of(settings.risk_portfolio_value),
-        day_start=time.fromisoformat(settings.risk_day_start),
-        most_per_second=settings.risk_max_orders_per_second,
-    )
-
-
 def _show(played: "BacktestRun") -> None:
     described = played.describe()
-    print_table(("what", "value"), ((name, _cell(name, value)) for name, value in described.items()))
+    print_table(("what", "value"), ((name, cell(name, value)) for name, value in described.items()))
     rejected: dict[str, int] = {}
     for report in played.reports:
         if report.reason is not None:
@@ -180,11 +140,3 @@ def _show(played: "BacktestRun") -> None:
         print_line(f"{count} × {why}")
     if played.unfilled:
         print_line(f"{played.unfilled} orders found no bar any more")
-
-
-def _cell(name: str, value: object) -> str | None:
-    if value is None or isinstance(value, str | int):
-        return None if value is None else str(value)
-    if name in {"total_return", "cagr", "max_drawdown", "win_rate", "exposure_time"}:
-        return f"{value:.2%}"
-    return f"{value:,.2f}"

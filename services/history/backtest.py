@@ -5,6 +5,7 @@ answer is told before the next one, as it is live by a gateway that answers betw
 """
 
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -73,9 +74,7 @@ def run(
 
 def _divided(events: Sequence[Event], start: datetime | None) -> tuple[Sequence[Event], Sequence[Event]]:
     """Return what was before the start, and what is to be played."""
-    cut = 0
-    if start is not None:
-        cut = next((n for n, event in enumerate(events) if event.timestamp >= start), len(events))
+    cut = 0 if start is None else bisect_left(events, start, key=attrgetter("timestamp"))
     if cut == len(events):
         raise ConfigError("there are no bars" if start is None else f"there are no bars from {start} on")
     return (events[:cut], events[cut:]) if cut else ((), events)

@@ -81,6 +81,9 @@ def test_what_is_undefined_is_null(prices: Path, capsys: pytest.CaptureFixture[s
         (["--strategy", "sma_cross", "--symbol", "MSFT"], "no bars of"),
         (["--strategy", "sma_cross", "--cash", "-1"], "cash"),
         (["--strategy", "sma_cross", "--fill", "open"], "next-open"),
+        (["--strategy", "sma_cross", "--walk-forward", "2"], "needs a --sweep"),
+        (["--strategy", "sma_cross", "--sweep", "fast=9:1"], "is no sweep"),
+        (["--strategy", "sma_cross", "--sweep", "fast=2,3", "--objective", "luck"], "no objective"),
     ],
 )
 def test_wrong_use_says_what_is_wrong(
@@ -111,3 +114,60 @@ def test_the_risk_checks_refuse_what_they_refuse_live(
     assert _run("--strategy", "mock", "--data", prices, "--risk") == 0
 
     assert "refused: " in capsys.readouterr().out
+
+
+def test_a_sweep_ranks_its_runs_and_walks_forward(prices: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--strategy", "sma_cross", "--data", prices, "--sweep", "fast=2:4", "--sweep", "slow=4,8")
+
+    assert _run(*given, "--objective", "total_return", "--walk-forward", 2, "--json") == 0
+
+    described = json.loads(capsys.readouterr().out)
+    assert [trial["parameters"] for trial in described["trials"]][:2] == [
+        {"fast": 2, "slow": 4},
+        {"fast": 2, "slow": 8},
+    ]
+    scores = [trial["total_return"] for trial in described["trials"] if "reason" not in trial]
+    assert described["best"]["total_return"] == max(scores)
+    assert "make fast smaller" in described["trials"][4]["reason"]
+    assert len(described["walk_forward"]["folds"]) == 2
+
+    assert _run(*given, "--objective", "total_return", "--walk-forward", 2) == 0
+    assert "out of sample" in capsys.readouterr().out
+
+
+def test_a_strategy_that_looks_ahead_fails_the_check(
+    prices: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "strategies"
+    folder.mkdir()
+    (folder / "peeks.py").write_text(PEEKS)
+    monkeypatch.setenv("STRATEGIES_PATH", str(folder))
+
+    assert _run("--strategy", "peeks", "--data", prices, "--lookahead-check", "--json") == 1
+    changes = json.loads(capsys.readouterr().out)["changes"]
+    assert changes
+    assert changes[0]["whole"] != changes[0]["truncated"]
+    assert _run("--strategy", "sma_cross", "--data", prices, "--lookahead-check") == 0
+    assert "decides the same" in capsys.readouterr().out
+
+
+PEEKS = """
+from strategies.base_strategy import BaseStrategy
+
+CLOSES = []
+
+class Peeks(BaseStrategy):
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.seen = 0
+
+    def on_bar(self, bar):
+        self.seen += 1
+        if len(CLOSES) < self.seen:
+            CLOSES.append(bar.close)
+        elif len(CLOSES) > self.seen and CLOSES[self.seen] > bar.close:
+            self.send_signal("BUY", bar.close, 1)
+
+    def on_trade(self, trade):
+        pass
+"""
