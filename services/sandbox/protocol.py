@@ -27,11 +27,12 @@ from msgspec import Meta, Struct
 
 from models.execution import ExecutionReport
 from models.gap import Gap
-from models.market_data import Bar, Trade
+from models.market_data import SYMBOL_PATTERN, Bar, Trade
 from models.position import Position
 from models.saved_state import MAX_STATE_BYTES
 from models.session import Lifecycle
 from models.signal import Action
+from strategies.watching import MOST_WATCHED
 
 LONGEST_SOURCE = 256 * 1024
 LONGEST_LOG = 2_000
@@ -48,6 +49,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Line = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Short = Annotated[str, Meta(max_length=LONGEST_MESSAGE)]
+Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 Form = Literal["class", "handlers", "script"]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 Hook = Literal[
@@ -177,6 +179,7 @@ class Loaded(Struct, frozen=True, kw_only=True, tag=True):
     name: Annotated[str, Meta(max_length=128)]
     warmup_bars: Annotated[int, Meta(ge=0, le=10_000_000)]
     deadline_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
+    watched_symbols: Annotated[list[Symbol], Meta(max_length=MOST_WATCHED)] = []
 
 
 class NotLoaded(Struct, frozen=True, kw_only=True, tag=True):

@@ -284,7 +284,7 @@ def test_the_same_walk_in_the_worker_itself_finds_them_all(
     kept = ["SECRET-OF-A-LIST"]
     local = "SECRET-OF-A-FRAM"
     printed: list[str] = []
-    strategy, _ = load_strategy(load(WALKS.source.replace("log.info", "print_it"), targets))
+    strategy, *_ = load_strategy(load(WALKS.source.replace("log.info", "print_it"), targets))
     vars(type(strategy))["namespace"]["print_it"] = printed.append
     strategy.on_bar(bar())
     for each in ("SECRET-OF-ENVIRO", *kept, local):

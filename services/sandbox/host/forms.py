@@ -120,6 +120,7 @@ def _build(
         "parameters": declared if isinstance(declared, Parameters) else Parameters(),
         "warmup_bars": namespace.get("warmup_bars", 0),
         "deadline_ms": namespace.get("deadline_ms"),
+        "watched_symbols": namespace.get("watched_symbols", ()),
     }
     cls: type[BaseStrategy] = type(name, (_InNamespace,), body)
     check_strategy(cls)

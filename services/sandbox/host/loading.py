@@ -13,6 +13,7 @@ from services.sandbox.host.forms import handlers_strategy, script_strategy, surr
 from services.sandbox.protocol import LONGEST_MESSAGE, Form, Load
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import HOOKS, check_strategy
+from strategies.watching import watched_by
 
 FILE = "strategy.py"
 MODULE = "strategy"
@@ -30,10 +31,11 @@ class NotLoadable(Exception):
 
 
 class LoadedStrategy(NamedTuple):
-    """A strategy that was made, and which form its source has."""
+    """A strategy that was made, which form its source has, and what it watches beside its own symbol."""
 
     strategy: BaseStrategy
     form: Form
+    watched_symbols: tuple[str, ...]
 
 
 def load_strategy(load: Load) -> LoadedStrategy:
@@ -48,11 +50,12 @@ def load_strategy(load: Load) -> LoadedStrategy:
         form = form_of(tree)
         strategy = _make(form, code, load)
         _check_warmup_bars(strategy)
+        watched = watched_by(strategy)
     except NotLoadable:
         raise
     except BaseException as error:  # noqa: BLE001 — a stranger's code: even SystemExit stays in it
         raise _explained(error) from None
-    return LoadedStrategy(strategy, form)
+    return LoadedStrategy(strategy, form, watched)
 
 
 def form_of(tree: ast.Module) -> Form:

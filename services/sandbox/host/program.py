@@ -79,6 +79,7 @@ def _load(load: Load, channel: Channel, caller: Caller, interruption: Interrupti
             name=type(loaded.strategy).__name__,
             warmup_bars=loaded.strategy.warmup_bars,
             deadline_ms=type(loaded.strategy).deadline_ms,
+            watched_symbols=list(loaded.watched_symbols),
         )
     )
     channel.flush()
