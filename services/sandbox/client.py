@@ -30,6 +30,7 @@ from services.sandbox.orders import (
     Start,
     control_frame,
     decode_notice,
+    ended_with_zygote,
 )
 from services.sandbox.page import CallPage
 from services.sandbox.protocol import FrameReader
@@ -151,7 +152,7 @@ class Zygote:
                 passed = [host.far_end.fileno(), host.page.descriptor]
                 with self._writing:
                     socket.send_fds(self._control, [control_frame(Spawn(number))], passed)
-                answer = self._answer(SPAWN_SECONDS)
+                answer = self._answer_about(number)
             except OSError:
                 answer = None
             if not isinstance(answer, Spawned):
@@ -180,6 +181,13 @@ class Zygote:
         with self._writing, suppress(OSError):  # it has ended, and its hosts with it
             self._control.sendall(control_frame(order))
 
+    def _answer_about(self, number: int) -> Notice | None:
+        """Return the answer to a spawn, past those to earlier ones that nobody waited for so long."""
+        while isinstance(answer := self._answer(SPAWN_SECONDS), Spawned | NotSpawned):
+            if answer.number == number:
+                break
+        return answer
+
     def _answer(self, seconds: float) -> Notice | None:
         try:
             return self._answers.get(timeout=seconds)
@@ -198,9 +206,7 @@ class Zygote:
                     self._answers.put(notice)
         self._answers.put(None)
         for number in list(self._ended):  # they end with their parent
-            self._tell(
-                Ended(number=number, pid=0, code=None, signal=signal.SIGKILL, cpu_seconds=0.0, max_rss_kib=0)
-            )
+            self._tell(ended_with_zygote(number))
         if not self._stopping:
             self._lost()
 

@@ -15,6 +15,7 @@ class Cause(StrEnum):
     """Why a host ended, in one word: fit for a metric's label."""
 
     STOPPED = "stopped"
+    ZYGOTE_LOST = "zygote_lost"
     LEFT = "left"
     FORBIDDEN_CALL = "forbidden_call"
     OUT_OF_MEMORY = "out_of_memory"
@@ -36,13 +37,17 @@ def ending_of(ended: Ended, killed_for: Ending | None = None) -> Ending:
     """Return what an end means; `killed_for` is why the worker killed the host, if it did."""
     if ended.signal == signal.SIGSYS:
         return Ending(Cause.FORBIDDEN_CALL, "it made a system call that sealed code may not make")
-    if ended.signal == signal.SIGKILL:
-        unasked = Ending(Cause.OUT_OF_MEMORY, "the system killed it, most likely for want of memory")
-        return killed_for or unasked
-    if ended.signal is not None:
+    if ended.signal is not None and ended.signal != signal.SIGKILL:
         return Ending(Cause.CRASHED, f"it crashed in C ({signal.Signals(ended.signal).name})")
-    if killed_for is not None:
-        return killed_for
+    return killed_for or _unasked(ended)
+
+
+def _unasked(ended: Ended) -> Ending:
+    """Return what the end of a host means that the worker did not ask for."""
+    if ended.signal is not None:
+        return Ending(Cause.OUT_OF_MEMORY, "the system killed it, most likely for want of memory")
+    if ended.code is None:
+        return Ending(Cause.ZYGOTE_LOST, "the process that it was forked from has ended")
     if ended.code == OUT_OF_MEMORY:
         return Ending(Cause.OUT_OF_MEMORY, "it had no memory left to go on with")
     return Ending(Cause.LEFT, f"it ended by itself with code {ended.code}")

@@ -159,9 +159,12 @@ class Nursery:
             pid, status, used = os.wait4(-1, os.WNOHANG)
             if not pid:
                 return
+            number = self._hosts.pop(pid, None)
+            if number is None:
+                continue  # a module had a child of its own when it was loaded
             self._say(
                 Ended(
-                    number=self._hosts.pop(pid),
+                    number=number,
                     pid=pid,
                     code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
                     signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,

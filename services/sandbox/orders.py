@@ -65,7 +65,10 @@ class NotSpawned(Struct, frozen=True, tag=True):
 
 
 class Ended(Struct, frozen=True, kw_only=True, tag=True):
-    """A host has ended: with an exit code, or by a signal. What it used in all its life."""
+    """A host has ended: with an exit code, or by a signal. What it used in all its life.
+
+    Neither, where nobody could wait for it, because its zygote ended first.
+    """
 
     number: int
     pid: int
@@ -86,6 +89,11 @@ decode_notice: Callable[[bytes], Notice] = msgspec.msgpack.Decoder(Notice).decod
 """Read a frame of the zygote."""
 
 _encoder = msgspec.msgpack.Encoder()
+
+
+def ended_with_zygote(number: int) -> Ended:
+    """Return what is known of a host whose zygote has ended, and it with it."""
+    return Ended(number=number, pid=0, code=None, signal=None, cpu_seconds=0.0, max_rss_kib=0)
 
 
 def control_frame(message: Order | Notice) -> bytes:

@@ -243,7 +243,7 @@ def test_hosts_end_with_their_zygote_and_their_ends_are_told() -> None:
     with running(Zygote(MEMORY_BYTES, lost=lambda: lost.append(True))) as zygote, host_of(zygote) as host:
         host.load(ECHO)
         os.kill(zygote.pid, signal.SIGKILL)
-        assert host.end().signal == signal.SIGKILL
+        assert host.ending().cause is Cause.ZYGOTE_LOST
         eventually(lambda: lost)
         with pytest.raises(EOFError):
             host.hear()

@@ -60,7 +60,8 @@ def load_strategy(load: Load) -> LoadedStrategy:
 
 def form_of(tree: ast.Module) -> Form:
     """Tell a source's form by what it defines at its top: a strategy class, handlers, or neither."""
-    if any(_is_strategy(node, tree) for node in tree.body):
+    strategies = {"BaseStrategy", *_imported_from_strategies(tree)}
+    if any(isinstance(node, ast.ClassDef) and strategies & set(_base_names(node)) for node in tree.body):
         return "class"
     if any(
         isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in HOOKS for node in tree.body
@@ -69,17 +70,10 @@ def form_of(tree: ast.Module) -> Form:
     return "script"
 
 
-def _is_strategy(node: ast.stmt, tree: ast.Module) -> bool:
-    """Tell whether a statement defines a class that descends from BaseStrategy, as far as can be seen."""
-    names = {"BaseStrategy", *_imported_from_strategies(tree)}
-    for each in tree.body:
-        if isinstance(each, ast.ClassDef) and any(
-            ast.unparse(base).split(".")[-1] in names for base in each.bases
-        ):
-            names.add(each.name)
-            if each is node:
-                return True
-    return False
+def _base_names(node: ast.ClassDef) -> Iterator[str]:
+    """Yield what a class is made from, without the modules before it."""
+    for base in node.bases:
+        yield ast.unparse(base).rpartition(".")[2]
 
 
 def _imported_from_strategies(tree: ast.Module) -> Iterator[str]:
