@@ -1,11 +1,11 @@
 """`python main.py engine run|schedule`: every strategy over every symbol, once or whenever it is due."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -52,6 +52,31 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Compute again also what is
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
+def _request(given: Mapping[str, Any]) -> "EngineRequest":
+    """Put the options of a verb, by their names, together; `schedule` neither resumes nor begins afresh."""
+    from services.history.engine.plan import EngineOptions
+    from services.history.engine.service import EngineRequest
+
+    return EngineRequest(
+        strategies=given["strategies"],
+        data=given["data"],
+        params=given["param"] or (),
+        options=EngineOptions(
+            cash=given["cash"],
+            fee_bps=given["fee_bps"],
+            slippage_bps=given["slippage_bps"],
+            fill=given["fill"],
+            repairs=tuple(given["repair"] or ()),
+            seconds=given["timeout"],
+        ),
+        workers=given["workers"] or os.cpu_count() or 1,
+        timeframe=given["timeframe"],
+        parquet=given["parquet"],
+        resume=given.get("resume", False),
+        fresh=given.get("fresh", False),
+    )
+
+
 def make_run(stop: StopSignal) -> Callable[..., int]:
     """Return the verb `run`; SIGTERM ends it between two results."""
 
@@ -79,27 +104,7 @@ def make_run(stop: StopSignal) -> Callable[..., int]:
         same code, parameters and data, is not computed again. One symbol's failure never stops the rest. Exit
         codes: 0 finished, 1 stopped or nothing but failures, 2 wrong use or configuration.
         """
-        from services.history.engine.plan import EngineOptions
-        from services.history.engine.service import EngineRequest
-
-        request = EngineRequest(
-            strategies=strategies,
-            data=data,
-            params=param or (),
-            options=EngineOptions(
-                cash=cash,
-                fee_bps=fee_bps,
-                slippage_bps=slippage_bps,
-                fill=fill,
-                repairs=tuple(repair or ()),
-                seconds=timeout,
-            ),
-            workers=workers or os.cpu_count() or 1,
-            timeframe=timeframe,
-            parquet=parquet,
-            resume=resume,
-            fresh=fresh,
-        )
+        request = _request(locals())
         with _service(request, stop, data_folder) as (service, _):
             summary = service.run(request)
         _show(summary, as_json=as_json)
@@ -135,27 +140,10 @@ def make_schedule(stop: StopSignal) -> Callable[..., None]:
         With --calendar only on days on which that exchange is open. Of machines with one database and one
         --name, one runs; what was missed while none of them was there is caught up once.
         """
-        from services.history.engine.plan import EngineOptions
         from services.history.engine.schedule import Schedule
-        from services.history.engine.service import EngineRequest
         from services.history.exchange import ExchangeCalendar
 
-        request = EngineRequest(
-            strategies=strategies,
-            data=data,
-            params=param or (),
-            options=EngineOptions(
-                cash=cash,
-                fee_bps=fee_bps,
-                slippage_bps=slippage_bps,
-                fill=fill,
-                repairs=tuple(repair or ()),
-                seconds=timeout,
-            ),
-            workers=workers or os.cpu_count() or 1,
-            timeframe=timeframe,
-            parquet=parquet,
-        )
+        request = _request(locals())
         due = Schedule.parse(when, ExchangeCalendar(calendar).is_open) if calendar else Schedule.parse(when)
         with _service(request, stop, data_folder) as (service, database):
             _follow(due, name, service, database, request, stop)

@@ -142,16 +142,19 @@ def test_a_stopped_run_goes_on_to_the_same_tables(database: Database, data: Path
 def test_dirty_symbols_are_named_with_what_was_left_out(database: Database, data: Path) -> None:
     text = data.read_text().splitlines(keepends=True)
     text[5] = text[5].replace(",1000", ",")
-    text.append("bad symbol,2024-01-01,1,1,1,1,1\n")
+    text += ["bad symbol,2024-01-01,1,1,1,1,1\n", "EMPTY,2024-01-01,1,1,1,1,\n"]
     data.write_text("".join(text))
     summary = run_engine(database, data, "mock")
-    [(symbol, left_out, [finding])] = summary.dirty
-    assert (symbol, left_out, finding["kind"]) == ("S000", 1, "blank")
+    assert [(symbol, left_out, finding["kind"]) for symbol, left_out, [finding] in summary.dirty] == [
+        ("EMPTY", 1, "blank"),
+        ("S000", 1, "blank"),
+    ]
     assert [(failed, reason) for _, failed, reason in summary.failures] == [
-        ("bad symbol", "the file has a symbol that no session could have")
+        ("EMPTY", "none of its rows is a bar"),
+        ("bad symbol", "the file has a symbol that no session could have"),
     ]
     mended = run_engine(database, data, "mock", repairs=("fill-volume",))
-    assert [(symbol, left_out) for symbol, left_out, _ in mended.dirty] == [("S000", 0)]
+    assert [(symbol, left_out) for symbol, left_out, _ in mended.dirty] == [("EMPTY", 0), ("S000", 0)]
 
 
 @pytest.mark.parametrize(

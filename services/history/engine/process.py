@@ -82,6 +82,9 @@ def perform(
             yield _failed(each, report, explain(error))
         return
     for each in task.runs:
+        if not shelf.bars:
+            yield _failed(each, shelf.report, "none of its rows is a bar")
+            continue
         begin = perf_counter()
         try:
             yield run_one(registry.get(each.strategy.name), each, shelf, library, options)
