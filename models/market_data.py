@@ -67,7 +67,8 @@ class Bar(Struct, frozen=True, gc=False):
                 bar = replace(bar, timestamp=bar.timestamp.astimezone(UTC))
         except (ValueError, RecursionError, OverflowError) as error:
             raise _refusal(payload, error) from error
-        if not (bar.low <= bar.open <= bar.high and bar.low <= bar.close <= bar.high):
+        low, high = bar.low, bar.high
+        if not (low <= bar.open <= high and low <= bar.close <= high):
             raise DecodeError("inconsistent_bar", "low ≤ open, close ≤ high does not hold")
         return bar
 

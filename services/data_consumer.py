@@ -29,6 +29,8 @@ from services.turn import Retired, Tenure, Turn
 
 FAILED_SECONDS = 0.1
 LONG_EVENT_SECONDS = 0.25
+# Each few hundred messages there is a beat; after an event that took so long, too.
+BEAT_SECONDS = 0.001
 TIMED_EVENTS = 1_000
 
 Deliver = Callable[[Iterator[Session], Any, Turn], None]
@@ -171,13 +173,15 @@ class DataConsumer:
                 reader.refuse(channel.decode(), payload, error)
                 continue
             if event is not None:
-                self._delivery = route, event, iter(route.sessions)  # kept before letters may hold us up
+                delivery: Delivery | None = (route, event, iter(route.sessions))
+                self._delivery = delivery  # kept before letters may hold us up
                 if letters:
                     self._mailbox.deliver()
                     left = route.left_of(router.table.get(channel))
-                    self._delivery = (left, event, iter(left.sessions)) if left.sessions else None
-                if self._delivery is not None:
-                    self._deliver(self._delivery)
+                    delivery = (left, event, iter(left.sessions)) if left.sessions else None
+                    self._delivery = delivery
+                if delivery is not None:
+                    self._deliver(delivery)
             if (
                 letters
             ):  # only between two messages: one that waits behind a letter could be lost with the thread
@@ -188,8 +192,8 @@ class DataConsumer:
     def _deliver(self, delivery: Delivery) -> None:
         """Tell every session that was not told yet; survives interruptions, and the loss of the thread."""
         route, event, waiting = delivery
-        deliver: Deliver = deliver_bar if route.carries_bars else deliver_trade
-        feed = route.feed
+        feed, carries_bars = route.feed, route.carries_bars
+        deliver: Deliver = deliver_bar if carries_bars else deliver_trade
         if feed.timed_events:
             feed.timed_events -= 1
             waiting = TimedCalls(waiting, self._turn)
@@ -204,12 +208,13 @@ class DataConsumer:
                 continue
             break
         self._delivery = None
-        self.heartbeat.beat()
-        if seconds > self.long_event_seconds:
-            feed.timed_events = TIMED_EVENTS
+        if seconds > BEAT_SECONDS:
+            self.heartbeat.beat()
+            if seconds > self.long_event_seconds:
+                feed.timed_events = TIMED_EVENTS
         counters, told = self.counters, len(route.sessions)
-        counters.handler_seconds.observe(seconds / told, told)
-        if route.carries_bars:
+        counters.handler_seconds.observe(seconds, told)
+        if carries_bars:
             counters.bars_delivered += 1
             counters.bar_calls += told
         else:

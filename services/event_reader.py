@@ -42,20 +42,22 @@ class EventReader:
         bar = Bar.decode(payload)
         if bar.symbol != feed.symbol:
             raise DecodeError("symbol_mismatch", f"a bar of {bar.symbol!r} on the channel of {feed.symbol!r}")
-        if bar.timestamp > self._latest:
+        timestamp = bar.timestamp
+        if timestamp > self._latest:
             raise _from_the_future(bar)
-        recent = feed.recent.get(bar.timeframe)
+        timeframe = bar.timeframe
+        recent = feed.recent.get(timeframe)
         if recent is None:
-            recent = feed.begin(bar.timeframe)
-        last = recent[-1] if recent else None
-        late = False
-        if last is not None:
-            since_last = bar.timestamp - last.timestamp
+            recent = feed.begin(timeframe)
+        last, late = None, False
+        if recent:
+            last = recent[-1]
+            since_last = timestamp - last.timestamp
             if since_last <= NO_TIME:
                 self._gaps.takes_number(feed, last, bar)
                 self._counters.dropped["duplicate"] += 1
                 return None
-            late = since_last > feed.steps[bar.timeframe]
+            late = since_last > feed.steps[timeframe]
         worth_a_look = late or bar.seq is not None or feed.fenced_for is not None
         if worth_a_look and not self._gaps.takes_bar(feed, last, bar):
             self._counters.dropped["duplicate"] += 1

@@ -25,27 +25,32 @@ from prometheus_client.registry import Collector
 from models.signal import SignalStatus
 
 HANDLER_BOUNDS = (1e-6, 2.5e-6, 1e-5, 2.5e-5, 1e-4, 2.5e-4, 1e-3, 2.5e-3, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0)
+QUICK_SECONDS = HANDLER_BOUNDS[0]
 LATENCY_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class HandlerSeconds:
     """A histogram of the time that handlers of strategies take, in seconds. Written by one thread."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("counts", "quick", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(HANDLER_BOUNDS) + 1)
+        self.quick = 0
         self.total = 0.0
 
     def observe(self, seconds: float, count: int = 1) -> None:
-        """Add `count` calls that took `seconds` each, or on average when they were timed together."""
-        # Most handlers are quicker than the first bound: it is asked before the others are searched.
-        self.counts[bisect_left(HANDLER_BOUNDS, seconds) if seconds > HANDLER_BOUNDS[0] else 0] += count
-        self.total += seconds * count
+        """Add `count` calls that took `seconds` together, each as long as the others."""
+        self.total += seconds
+        if seconds <= QUICK_SECONDS * count:
+            self.quick += count  # most of them, and no search
+        else:
+            self.counts[bisect_left(HANDLER_BOUNDS, seconds / count)] += count
 
     def cumulative(self) -> list[tuple[str, float]]:
         """Return how many calls took at most each bound, by the bound's text, ending with +Inf."""
         counted = list(self.counts)
+        counted[0] += self.quick
         bounds = [*(f"{bound:g}" for bound in HANDLER_BOUNDS), "+Inf"]
         return [(bound, float(sum(counted[: index + 1]))) for index, bound in enumerate(bounds)]
 
