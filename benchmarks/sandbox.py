@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +37,8 @@ BATCH = 500
 ANSWER_SECONDS = 10.0
 PROCESSES_IN_A_ROUND = 20
 READ_BYTES = 1 << 16
+NOTHING = "/bin/true"
+ECHO = "import os\nwhile received := os.read(0, 1 << 16): os.write(0, received)"
 
 
 class AskedHost:
@@ -81,15 +85,15 @@ def sealed_hosts(_url: str, effort: Effort) -> list[Row]:
 
 
 def _starting(zygote: Zygote, effort: Effort) -> Row:
-    started, forked = [], []
+    started, floors = [], []
     for _ in range(effort.rounds):
         started.append(_milliseconds(lambda: AskedHost(zygote).close()))
-        forked.append(_milliseconds(_fork_and_wait))
+        floors.append(_milliseconds(_run_nothing))
     return compare(
         "sealed host, from asking for it to its strategy being loaded",
         "ms",
         started,
-        Floor("fork of this process", forked),
+        Floor(f"running {NOTHING}", floors),
         None,
     )
 
@@ -108,7 +112,7 @@ def _asking(zygote: Zygote, effort: Effort) -> list[Row]:
                 medians.append(times[len(times) // 2])
                 tails.append(times[len(times) * 99 // 100])
     host.close()
-    name, floor = "round trip of a bar into a sealed host", "echo of a forked process over a socket"
+    name, floor = "round trip of a bar into a sealed host", "echo of a bare process over a socket"
     return [
         compare(f"{name}, p50", "µs", middle, Floor(floor, bare_middle), None),
         compare(f"{name}, p99", "µs", slow, Floor(floor, bare_slow), None),
@@ -163,24 +167,16 @@ def _decode(batch: bytes) -> None:
             raise MeasurementError("a batch was none")
 
 
-def _fork_and_wait() -> None:
-    pid = os.fork()
-    if not pid:
-        os._exit(0)
-    os.waitpid(pid, 0)
+def _run_nothing() -> None:
+    os.waitpid(os.posix_spawn(NOTHING, [NOTHING], {}), 0)
 
 
 @contextmanager
 def _echo() -> Iterator[Callable[[bytes], None]]:
-    """Yield what asks a forked process that only sends back what it reads."""
+    """Yield what asks a process that only sends back what it reads."""
     ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if not pid:
-        ours.close()
-        while received := theirs.recv(READ_BYTES):
-            theirs.sendall(received)
-        os._exit(0)
-    theirs.close()
+    with theirs:
+        process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ECHO], stdin=theirs.fileno())  # noqa: S603 — this interpreter, a program of ours
 
     def ask(message: bytes) -> None:
         ours.sendall(message)
@@ -188,7 +184,7 @@ def _echo() -> Iterator[Callable[[bytes], None]]:
 
     yield ask
     ours.close()
-    os.waitpid(pid, 0)
+    process.wait(ANSWER_SECONDS)
 
 
 def _microseconds(ask: Callable[[bytes], None], message: bytes) -> float:
