@@ -10,6 +10,8 @@ from services.intake.messages import Message
 from services.intake.repository import BulkResult
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from models.discovered import DiscoveredStrategy
 
 SUSPECT_DELIVERIES = 5
@@ -27,13 +29,15 @@ class Refused(NamedTuple):
 class Batch:
     """Messages, the strategies in them, and those that were refused.
 
-    `result` is there once they are stored; so many of the refused as `published` says are written down.
+    `storing` is there from when another thread was asked to store them, `result` once they are stored; so
+    many of the refused as `published` says are written down.
     """
 
     def __init__(self, messages: list[Message], reader: DiscoveredReader) -> None:
         self.messages = messages
         self.strategies: list[DiscoveredStrategy] = []
         self.refused: list[Refused] = []
+        self.storing: Future[BulkResult] | None = None
         self.result: BulkResult | None = None
         self.published = 0
         self._by_hash: dict[str, list[Message]] = {}

@@ -1,15 +1,16 @@
 """The loop of the intake: take a batch, store it, write down what was refused, and only then commit.
 
-While one batch is being stored, the next is read and checked: PostgreSQL and Python work at the same time. A
-batch that cannot be stored holds up everything behind it, as long as MAX_RETRIES allows; then the consumer
-ends and says so. Nothing is ever skipped.
+While one batch is being stored, the next is read and checked, and waits right behind it: PostgreSQL and
+Python work at the same time. Batches are committed in their order. One that cannot be stored holds up
+everything behind it, as long as MAX_RETRIES allows; then the consumer ends and says so. Nothing is ever
+skipped.
 """
 
 import random
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from uuid import uuid4
 
@@ -64,7 +65,7 @@ class IntakeConsumer:
         self._pace = pace
         self._stop = stop
         self._time_database = time_database
-        self._waiting: deque[Batch] = deque()  # read and checked, not begun
+        self._waiting: deque[Batch] = deque()  # read and checked; the first may be being stored
         self._lag_at = 0.0
 
     @property
@@ -88,7 +89,7 @@ class IntakeConsumer:
 
     def _work(self, writer: ThreadPoolExecutor) -> Ending:
         vigil = Vigil(self._pace)
-        while not self._stop.is_set():
+        while not self._stop.is_set() or self._has_begun():
             self.heartbeat.beat()
             if not self._waiting:
                 self._check(self._source.poll(self._pace.batch_size, POLL_SECONDS, vigil.gather_seconds()))
@@ -101,18 +102,23 @@ class IntakeConsumer:
                 return ending
         return Ending.STOPPED
 
+    def _has_begun(self) -> bool:
+        return bool(self._waiting) and self._waiting[0].storing is not None
+
     def _check(self, messages: list[Message]) -> None:
         self._waiting.extend(Batch(portion, self._reader) for portion in portions(messages))
 
     def _finish(self, batch: Batch, writer: ThreadPoolExecutor) -> bool:
         """Bring a batch to its end, trying again as often as is allowed; false when it has none."""
-        storing: Future[BulkResult] | None = writer.submit(self._store, batch)
+        self._begin(batch, writer)
         self._read_ahead(batch)
+        if self._waiting and not self._stop.is_set():
+            self._begin(self._waiting[0], writer)
         with structlog.contextvars.bound_contextvars(batch=uuid4().hex[:12]):
             for attempt in range(self._pace.max_retries + 1):
                 self.heartbeat.beat()
                 try:
-                    self._settle(batch, storing)
+                    self._settle(batch)
                 except StorageUnavailable as error:
                     self.trouble = str(error)
                     log.warning("intake_batch_failed", attempt=attempt, reason=self.trouble)
@@ -122,11 +128,15 @@ class IntakeConsumer:
                     return True
                 if attempt < self._pace.max_retries:
                     batch = self._paused(batch, attempt)
-                    storing = None
                 if self._stop.is_set():
                     break
             log.error("intake_batch_given_back", messages=len(batch.messages), reason=self.trouble)
         return False
+
+    def _begin(self, batch: Batch, writer: ThreadPoolExecutor) -> None:
+        """Have a batch stored on the other thread, after those before it."""
+        if batch.storing is None:
+            batch.storing = writer.submit(self._store, batch)
 
     def _read_ahead(self, batch: Batch) -> None:
         """Read and check the next messages where this batch is full, so that more are likely to wait."""
@@ -139,8 +149,9 @@ class IntakeConsumer:
         self._time_database(time.monotonic() - started)
         return result
 
-    def _settle(self, batch: Batch, storing: Future[BulkResult] | None) -> None:
+    def _settle(self, batch: Batch) -> None:
         """Go on with a batch from where it is. Raises StorageUnavailable."""
+        storing, batch.storing = batch.storing, None
         if batch.result is None:
             batch.stored(self._store(batch) if storing is None else storing.result())
         for message, reason, detail in batch.refused[batch.published :]:

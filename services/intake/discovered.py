@@ -6,6 +6,7 @@ kind. No I/O.
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -39,8 +40,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "total_trades": (0.0, math.inf),
     "avg_trade_duration": (0.0, math.inf),
 }
-
-
+# The same as finite numbers: what is not between them is not finite, or out of range.
+LARGEST_FLOAT = sys.float_info.max
+BOUNDS = {name: (low, min(high, LARGEST_FLOAT)) for name, (low, high) in RANGES.items()}
+FINITE = (-LARGEST_FLOAT, LARGEST_FLOAT)
 ANYTHING = (-math.inf, math.inf)
 HOLDS = "a NUL character or half a character, which PostgreSQL does not store"
 
@@ -98,7 +101,7 @@ class DiscoveredReader:
 
     def parameter_problem(self, strategy_type: str, parameters: Mapping[str, Any]) -> str | None:
         """Say what is wrong, if anything: a value that cannot be stored, or that the type's class refuses."""
-        if problem := unstorable(parameters):
+        if not _plain(parameters) and (problem := unstorable(parameters)):
             return problem
         cls = self._find_class(strategy_type)
         if cls is not None:
@@ -139,13 +142,14 @@ def performance_problem(score: float, metrics: Mapping[str, float | None]) -> st
         return f"current_score is {score}; it must be finite"
     for name, value in metrics.items():
         if value is not None:
-            low, high = RANGES.get(name, ANYTHING)
-            if not (low <= value <= high and math.isfinite(value)):
+            low, high = BOUNDS.get(name, FINITE)
+            if not low <= value <= high:
+                low, high = RANGES.get(name, ANYTHING)
                 return f"{name} is {value:g}; it must be finite, from {low:g} to {high:g}"
     trades = metrics.get("total_trades")
     if trades is not None and not trades.is_integer():
         return f"total_trades is {trades:g}; it must be a whole number"
-    if not all(map(_storable, metrics)):
+    if not _storable("".join(metrics)):
         return f"the name of a metric holds {HOLDS}"
     return None
 
@@ -159,6 +163,18 @@ def refuse(problem: str | None, kind: str) -> None:
     """Raise DecodeError of that kind, if there is a problem."""
     if problem is not None:
         raise DecodeError(kind, problem)
+
+
+def _plain(parameters: Mapping[str, Any]) -> bool:
+    """Whether these are nothing but numbers with names that PostgreSQL keeps, as most are: told quickly."""
+    for value in parameters.values():
+        kind = type(value)
+        if kind is float or kind is int:
+            if not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+                return False
+        elif kind is not bool:
+            return False
+    return _storable("".join(parameters))
 
 
 def unstorable(value: Any, depth: int = 0) -> str | None:

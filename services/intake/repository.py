@@ -181,8 +181,10 @@ def newest_of_each(strategies: Iterable[DiscoveredStrategy]) -> list[DiscoveredS
 
 
 def _upsert(cursor: Cursor, strategies: Iterable[DiscoveredStrategy]) -> list[bool]:
+    lines = "".join(map(copy_line, strategies)).encode()
     cursor.execute(INCOMING)
-    cursor.copy_expert(COPY, io.StringIO("".join(map(copy_line, strategies))))
+    # In one piece: between two pieces it would wait for the interpreter, which another thread may hold.
+    cursor.copy_expert(COPY, io.BytesIO(lines), len(lines) + 1)
     cursor.execute(UPSERT)
     return [fresh for (fresh,) in cursor.fetchall()]
 

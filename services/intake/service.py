@@ -1,5 +1,6 @@
 """The intake put together from settings: started, run, and stopped in order."""
 
+import sys
 from threading import Event
 
 import structlog
@@ -23,6 +24,9 @@ from strategies.registry import StrategyRegistry
 STATEMENT_SECONDS = 60.0
 STUCK_SECONDS = 300.0
 STOP_SECONDS = 5.0
+# How long a thread may keep the interpreter from another. The usual 5 ms after each statement are longer than
+# PostgreSQL takes for it: the writing thread would wait as long as it works.
+SWITCH_SECONDS = 0.0005
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +59,7 @@ class Intake:
 
         Raises ConfigError when a port cannot be had, or the tables are not there.
         """
+        sys.setswitchinterval(SWITCH_SECONDS)
         http = self._http(self._metrics) if serve else None
         if http is not None:
             http.start()
