@@ -30,7 +30,7 @@ LOG_SECONDS = 30.0
 INSERT = """
     INSERT INTO strategy_executions (execution_id, strategy_id, user_id, approved_at, config, started_at)
     VALUES (%s, %s, %s, %s, %s, %s)
-    ON CONFLICT (strategy_id, approved_at) DO NOTHING
+    ON CONFLICT DO NOTHING
 """
 
 log = structlog.get_logger(__name__)

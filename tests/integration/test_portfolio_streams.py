@@ -1,6 +1,8 @@
 """Approvals from a stream into the table, and what is told about executions back to the streams."""
 
 import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
@@ -31,6 +33,17 @@ def test_an_approval_is_a_row_and_the_same_one_again_is_the_same_row(database_ur
     row = execution(database_url)
     assert row["status"] == "active"
     assert row["config"] == approval_message()["config"]
+
+
+def test_the_same_approvals_in_two_workers_at_once_are_one_execution_each(database_url: str) -> None:
+    payloads = [
+        encoded({**approval_message(), "timestamp": f"2026-01-28T10:00:{second:02}Z"}) for second in range(60)
+    ]
+    with ThreadPoolExecutor(4) as workers:
+        results = list(workers.map(lambda _: take_approval(database_url, *payloads), range(4)))
+    assert Counter(each for outcomes, _ in results for each in outcomes) == {"started": 60, "duplicate": 180}
+    assert len(table(database_url, "strategy_executions")) == 60
+    assert events(database_url) == []
 
 
 def test_a_later_approval_of_the_same_strategy_is_another_execution(database_url: str) -> None:
