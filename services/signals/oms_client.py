@@ -121,23 +121,30 @@ class OmsClient:
 def make_order(signal: Signal, order_type: Literal["market", "limit"]) -> OrderRequest:
     """Put a signal into the OMS's words; the same signal always gives the same order.
 
-    Raises Refused for a quantity that is not a whole number of units: it is not rounded.
+    What closes a position of an execution is a market order always. Raises Refused for a quantity that is
+    not a whole number of units: it is not rounded.
     """
     quantity = int(signal.quantity)
     if quantity != signal.quantity:
         raise Refused(f"fractional_quantity: the OMS takes whole units only, not {signal.quantity}")
     if quantity > LARGEST_QUANTITY:
         raise Refused(f"quantity_too_large: the OMS takes up to {LARGEST_QUANTITY} units")
+    is_limited = order_type == "limit" and not _closes_execution(signal)
     return OrderRequest(
         id=signal.signal_id,
         symbol=signal.symbol,
         side=BUY if signal.action == "BUY" else SELL,
-        type=LIMIT if order_type == "limit" else MARKET,
+        type=LIMIT if is_limited else MARKET,
         price=signal.price,
         quantity=quantity,
         strategy_id=signal.strategy_id,
         timestamp=int(signal.timestamp.timestamp() * 1000),
     )
+
+
+def _closes_execution(signal: Signal) -> bool:
+    told = signal.metadata
+    return told.get("executionId") == signal.session_key and told.get("orderType") == "MARKET"
 
 
 def _verdict(end: Executed | Rejected | NotSent | Uncertain | None) -> Executed | Rejected:

@@ -34,6 +34,14 @@ def test_a_limit_order_is_limited_by_the_price_of_the_signal() -> None:
     assert (order.side, order.type, order.price) == (BUY, LIMIT, 99.25)
 
 
+def test_what_closes_a_position_of_an_execution_is_a_market_order_always() -> None:
+    told = {"executionId": "one", "orderType": "MARKET"}
+    assert make_order(make_signal(session_key="one", metadata=told), "limit").type == MARKET
+    assert make_order(make_signal(session_key="other", metadata=told), "limit").type == LIMIT
+    entry = {"executionId": "one", "orderType": "LIMIT"}
+    assert make_order(make_signal(session_key="one", metadata=entry), "limit").type == LIMIT
+
+
 @pytest.mark.parametrize(
     ("quantity", "reason"), [(0.5, "fractional_quantity"), (10.1, "fractional_quantity"), (1e19, "too_large")]
 )
