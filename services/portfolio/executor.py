@@ -7,6 +7,8 @@ the start: what is written is true, and orders go out under the ids that they ha
 
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from typing import NamedTuple
 
@@ -147,14 +149,7 @@ class PortfolioExecutor:
         news = self._parts.monitor.news()
         for key, execution in list(self._executions.items()):
             if looks or key in touched or not news.isdisjoint(execution.config.symbols):
-                self._keep(self._stepped(execution))
-
-    def _stepped(self, execution: Execution) -> Execution:
-        try:
-            return self.steps.step(execution)
-        except StorageConflict as error:  # of this execution alone: the others go on
-            log.exception("execution_step_refused", execution=execution.key)
-            return replace(execution, status=ExecutionStatus.ERROR, reason=f"not recorded: {error}")
+                self._keep(_contained(execution, self.steps.step))
 
     def _compare(self) -> None:
         """Read what is new, after trouble everything; bring what the outbox knows of open orders."""
@@ -167,7 +162,7 @@ class PortfolioExecutor:
         self._is_read = True
         for execution in list(self._executions.values()):
             if execution.open_orders:
-                self._keep(self.steps.reconcile(execution))
+                self._keep(_contained(execution, self.steps.reconcile))
         self._compares_at = time.monotonic() + COMPARE_SECONDS
 
     def _take_letters(self) -> set[str]:
@@ -178,14 +173,14 @@ class PortfolioExecutor:
             if execution is None:
                 continue
             try:
-                self._keep(self._take(execution, letter))
+                self._keep(_contained(execution, partial(self._take, letter)))
             except StorageUnavailable:
                 self._letters.appendleft(letter)  # once the executions are read again
                 raise
             touched.add(letter.key)
         return touched
 
-    def _take(self, execution: Execution, letter: Letter) -> Execution:
+    def _take(self, letter: Letter, execution: Execution) -> Execution:
         if isinstance(letter.matter, ExecutionReport):
             return self.steps.report(execution, letter.matter)
         return self.steps.command(execution, letter.matter, letter.words)
@@ -197,6 +192,15 @@ class PortfolioExecutor:
         self._executions.pop(execution.key, None)
         if not self._executions:
             self._idle.set()
+
+
+def _contained(execution: Execution, step: Callable[[Execution], Execution]) -> Execution:
+    """Take a step; what the tables refuse of it halts this execution alone."""
+    try:
+        return step(execution)
+    except StorageConflict as error:
+        log.exception("execution_step_refused", execution=execution.key)
+        return replace(execution, status=ExecutionStatus.ERROR, reason=f"not recorded: {error}")
 
 
 def _applies(execution: Execution, command: Command) -> bool:

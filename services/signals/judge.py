@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from models.errors import Uncertain
 from services.signals.explanation import explain, is_json_object, says_in_progress, says_session_is_gone
 from services.signals.verdict import (
+    LARGEST_AMOUNT,
     Blocked,
     Executed,
     InProgress,
@@ -41,8 +42,8 @@ class _Execution(Struct, rename="camel"):
     """The body of an execution. What only informs may be of any type; what is booked may not."""
 
     status: str | None = None
-    filled_quantity: Annotated[float, Meta(ge=0)] | None = None
-    filled_price: Annotated[float, Meta(ge=0)] | None = None
+    filled_quantity: Annotated[float, Meta(ge=0, le=LARGEST_AMOUNT)] | None = None
+    filled_price: Annotated[float, Meta(ge=0, le=LARGEST_AMOUNT)] | None = None
     order_id: Any = None
     balance: Any = None
     fee: Any = None
@@ -131,8 +132,13 @@ def _judge_execution(reply: Reply, *, told_later: bool = False) -> Executed | Re
         filled_quantity=body.filled_quantity,
         filled_price=body.filled_price or None,
         balance=_amount(body.balance),
-        fee=max(_amount(body.fee) or 0.0, 0.0),
+        fee=_fee(body.fee),
     )
+
+
+def _fee(said: object) -> float:
+    fee = _amount(said) or 0.0
+    return fee if 0.0 <= fee <= LARGEST_AMOUNT else 0.0
 
 
 def _unsaid(status: int) -> str:

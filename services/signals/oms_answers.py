@@ -4,14 +4,13 @@ An answer's quantity and price are taken as FIX takes CumQty (tag 14) and AvgPx 
 until then, and its average price. 0 is what proto3 gives for a field that nobody set: not said.
 """
 
-import math
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from models.errors import Uncertain
 from services.oms.protocol import OrderStatus
-from services.signals.verdict import Executed, Rejected
+from services.signals.verdict import LARGEST_AMOUNT, Executed, Rejected
 
 if TYPE_CHECKING:
     from services.oms.protocol import OrderResponse
@@ -61,7 +60,7 @@ def _refuse_contradictions(asked: int, before: Progress, now: Progress, answer: 
         raise Uncertain(told)
     if answer.status == OrderStatus.FILLED and answer.filled_quantity not in {0, asked}:
         raise Uncertain(f"{told} (is its quantity that of the last fill only?)")
-    if now.price is not None and not 0 < now.price < math.inf:
+    if now.price is not None and not 0 < now.price <= LARGEST_AMOUNT:
         raise Uncertain(f"{told} at a price of {now.price}")
 
 

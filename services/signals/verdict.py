@@ -4,6 +4,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+LARGEST_AMOUNT = 1e18
+"""No price, quantity or fee is larger: what is larger cannot be booked, and nobody can have meant it."""
+
 
 class Reply(Struct, frozen=True, kw_only=True):
     """An HTTP answer, as far as it could be read.

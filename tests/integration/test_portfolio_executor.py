@@ -1,5 +1,6 @@
 """The executor on a real database: what it writes, tells and does again after a restart."""
 
+import json
 from decimal import Decimal
 from itertools import cycle
 
@@ -15,7 +16,9 @@ from tests.integration.portfolio_stage import (
     record_signals,
     running,
     table,
+    take_approval,
 )
+from tests.sample_approvals import approval_message
 from tests.support import eventually
 
 
@@ -138,6 +141,21 @@ def test_only_one_of_two_workers_executes(database_url: str) -> None:
         eventually(waiting.executor.executions, 15)
         waiting.see(AAPL=90, MSFT=100)
         eventually(lambda: [row["reason"] for row in orders(database_url)][2:] == ["stop_loss"])
+
+
+def test_what_the_tables_refuse_of_one_execution_does_not_hold_up_another(database_url: str) -> None:
+    broker = Broker(answer=lambda signal: filled(signal, filled_price=1e-13))  # zero when booked
+    with running(database_url, broker) as stage:
+        stage.approve()
+        stage.see(AAPL=100, MSFT=100)
+        eventually(lambda: "not recorded" in str([each.reason for each in stage.executor.executions()]))
+        broker.answer = filled
+        limits = {"max_position_size": 0.5, "stop_loss_pct": 0.05}
+        other = approval_message(entry_rules=None, risk_params=limits)
+        take_approval(database_url, json.dumps({**other, "timestamp": "2026-01-29T10:00:00Z"}).encode())
+        stage.executor.look_for_new()
+        eventually(lambda: [row["status"] for row in orders(database_url)][2:] == ["FILLED"] * 2)
+        assert stage.executor.reason is None
 
 
 def test_a_lost_connection_costs_no_order(database_url: str) -> None:

@@ -44,7 +44,15 @@ def test_a_full_answer_is_executed_as_it_says(status: int) -> None:
 
 
 def test_a_fee_is_taken_over_where_it_is_an_amount() -> None:
-    for told, fee in ((1.25, 1.25), (2, 2.0), ("1.25", 0.0), (True, 0.0), (-1, 0.0), ({"usd": 1}, 0.0)):
+    for told, fee in (
+        (1.25, 1.25),
+        (2, 2.0),
+        ("1.25", 0.0),
+        (True, 0.0),
+        (-1, 0.0),
+        (1e300, 0.0),
+        ({"usd": 1}, 0.0),
+    ):
         assert judge(reply(201, {"fee": told}), NOW) == Executed(status="filled", fee=fee)
 
 
@@ -80,6 +88,8 @@ def test_what_only_informs_may_be_of_any_type() -> None:
         b'{"filledPrice": "100.5"}',
         b'{"filledPrice": true}',
         b'{"filledPrice": -1}',
+        b'{"filledPrice": 1e300}',
+        b'{"filledQuantity": 1e300}',
         b'{"filledPrice": 0}',
         b'{"filledQuantity": "10"}',
         b'{"filledQuantity": -10}',

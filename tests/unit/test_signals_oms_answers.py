@@ -84,6 +84,7 @@ def test_an_order_of_which_nothing_was_filled_is_rejected_with_the_reason_of_the
         [answer(OrderStatus.PARTIALLY_FILLED, -1, 1.0)],
         [answer(OrderStatus.PARTIALLY_FILLED, 4, math.nan)],
         [answer(OrderStatus.FILLED, 10, math.inf)],
+        [answer(OrderStatus.FILLED, 10, 1e300)],
         [answer(OrderStatus.FILLED, 10, -1.0)],
         [answer(OrderStatus.PARTIALLY_FILLED, 6, 1.0), answer(OrderStatus.PARTIALLY_FILLED, 4, 1.0)],
         [answer(OrderStatus.PARTIALLY_FILLED, 4, 1.0), answer(OrderStatus.FILLED, 6, 1.0)],
