@@ -95,7 +95,8 @@ class ExecutionState(Struct, frozen=True, kw_only=True):
     `cycle` counts the decisions that gave orders. `entered` are the symbols bought, `left` those closed by a
     stop loss, which are not bought again. `buys_due` is true between the sells and the buys of a
     rebalancing. `closing` is why all is being closed. After an order that failed, positions are closed only
-    from `close_after` on, anything else is traded only from `trade_after` on.
+    from `close_after` on, anything else is traded only from `trade_after` on. `reserve` is the share of
+    each buy that is kept back for its fee: the highest that was met.
     """
 
     cycle: int = 0
@@ -106,6 +107,7 @@ class ExecutionState(Struct, frozen=True, kw_only=True):
     close_after: datetime | None = None
     trade_after: datetime | None = None
     fills: int = 0
+    reserve: Decimal = ZERO
     day: TradingDay | None = None
 
 

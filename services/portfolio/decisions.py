@@ -153,7 +153,7 @@ def _entries(execution: Execution, market: Market, value: Valuation) -> Plan | N
         symbol for symbol in waiting if allows_entry(config.entry_rules, market.closes.get(symbol, ()))
     ]
     shares = {symbol: config.allocation[symbol] for symbol in entering}
-    orders = _affordable(wishes(shares, value, market.prices), execution.ledger.cash)
+    orders = _affordable(wishes(shares, value, market.prices), execution)
     return Plan(reason="initial", wishes=orders, state=state) if orders else None
 
 
@@ -168,13 +168,13 @@ def _rebalancing(execution: Execution, market: Market, policy: Policy, value: Va
     sells = tuple(wish for wish in found if wish.side == "SELL")
     if sells and not state.buys_due:
         return Plan(reason="rebalance", wishes=sells, state=replace(state, buys_due=True))
-    buys = _affordable([wish for wish in found if wish.side == "BUY"], execution.ledger.cash)
+    buys = _affordable([wish for wish in found if wish.side == "BUY"], execution)
     return Plan(reason="rebalance", wishes=buys, state=replace(state, buys_due=False))
 
 
-def _affordable(orders: Sequence[Wish], cash: Decimal) -> tuple[Wish, ...]:
-    """Return the orders in turn, each at most as large as the cash that is left pays for."""
-    left, found = max(cash, ZERO), []
+def _affordable(orders: Sequence[Wish], execution: Execution) -> tuple[Wish, ...]:
+    """Return the orders in turn, each at most as large as the cash left pays for, its fee included."""
+    left, found = max(execution.ledger.cash, ZERO) / (1 + execution.state.reserve), []
     for wish in orders:
         quantity = wish.quantity
         if wish.side == "BUY":

@@ -76,7 +76,7 @@ class ExecutionSteps:
     def report(self, execution: Execution, report: ExecutionReport) -> Execution:
         """Book the end of an order."""
         parts = self._parts
-        changed, orders = reported(execution, report, parts.clock(), parts.policy.retry_seconds)
+        changed, orders = reported(execution, report, parts.clock(), parts.policy)
         if changed is execution:
             return execution
         # Again, where the account was opened anew since the signal desk told of it.
@@ -105,7 +105,7 @@ class ExecutionSteps:
             case "stop":
                 changed = stopping(execution, words)
             case "resume":
-                again = resumed(execution, parts.clock(), parts.policy.retry_seconds)
+                again = resumed(execution, parts.clock(), parts.policy)
                 changed, orders = again or (None, ())
         if changed is None:
             return execution

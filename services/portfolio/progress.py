@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from models.execution import ExecutionReport
 from models.execution_plan import Approval
-from models.portfolio import ZERO, TradingDay, booked, decimal_of
+from models.portfolio import ZERO, Fill, TradingDay, booked, decimal_of
 from models.portfolio_execution import (
     Execution,
     ExecutionOrder,
@@ -19,12 +19,15 @@ from models.portfolio_execution import (
     OrderStatus,
     derive_order_id,
 )
-from services.portfolio.decisions import Ending, Plan
+from services.portfolio.decisions import Ending, Plan, Policy
 from services.portfolio.ledger import after, opened
 
 # A refusal that says nothing about the order: it is on its way already.
 NO_NEWS = {"duplicate_signal"}
 CLOSING: set[OrderReason] = {"close", "stop_loss"}
+NO_FUNDS = "insufficient_funds"
+# What is kept back for fees once an order could not be paid for: twice as much each time, up to the second.
+FIRST_RESERVE, LARGEST_RESERVE = Decimal("0.001"), Decimal("0.02")
 
 
 class Progress(NamedTuple):
@@ -89,7 +92,7 @@ def ordered(
     )
 
 
-def reported(execution: Execution, report: ExecutionReport, now: datetime, retry: float) -> Progress:
+def reported(execution: Execution, report: ExecutionReport, now: datetime, policy: Policy) -> Progress:
     """Take the end of an order; what is no order of it, or no end, changes nothing.
 
     An order of which nothing is known stays open, and the execution waits in ERROR until a person has looked;
@@ -104,6 +107,11 @@ def reported(execution: Execution, report: ExecutionReport, now: datetime, retry
     if report.status == "accepted" and changed.status is not OrderStatus.FILLED:
         open_still = replace(changed, status=OrderStatus.ACCEPTED, finished_at=None)
         return _parked(execution, open_still, "accepted and not filled: find out what became of it")
+    if report.status == "rejected" and NO_FUNDS in (report.reason or ""):
+        execution = _poorer(execution)
+    # Whoever looked at an order and does not want it will hardly want it a moment later.
+    is_final = report.status == "rejected" and order.reason == "initial"
+    retry = policy.rebalance_seconds if is_final else policy.retry_seconds
     return _booked(execution, changed, now, retry)
 
 
@@ -120,7 +128,7 @@ def paused(execution: Execution, reason: str = "paused by command") -> Execution
     return replace(execution, status=ExecutionStatus.PAUSED, reason=reason)
 
 
-def resumed(execution: Execution, now: datetime, retry: float) -> Progress | None:
+def resumed(execution: Execution, now: datetime, policy: Policy) -> Progress | None:
     """Return the execution active again, an order that was accepted and not filled taken as cancelled.
 
     None where it is neither paused nor in error, or while nobody has said what became of an unknown order.
@@ -128,12 +136,14 @@ def resumed(execution: Execution, now: datetime, retry: float) -> Progress | Non
     if not may_resume(execution):
         return None
     state = replace(execution.state, close_after=None, trade_after=None)
-    changed = replace(execution, status=ExecutionStatus.ACTIVE, reason=None, state=state, watched_since=now)
+    changed = replace(
+        execution, status=ExecutionStatus.ACTIVE, reason=state.closing, state=state, watched_since=now
+    )
     given_up: list[ExecutionOrder] = []
     for order in execution.open_orders.values():
         if order.status is OrderStatus.ACCEPTED:
             cancelled = replace(order, status=OrderStatus.CANCELLED, finished_at=now)
-            changed, orders = _booked(changed, cancelled, now, retry)
+            changed, orders = _booked(changed, cancelled, now, policy.retry_seconds)
             given_up += orders
     return Progress(changed, tuple(given_up))
 
@@ -146,10 +156,15 @@ def may_resume(execution: Execution) -> bool:
 
 
 def stopping(execution: Execution, reason: str) -> Execution | None:
-    """Return the execution closing all it holds, after which it is stopped; None where it does so already."""
+    """Return the execution closing all it holds, after which it is stopped; None where it does so already.
+
+    While a person has to find out what became of an order it stays in ERROR, and closes once that is known.
+    """
     if execution.status.ended or execution.state.closing is not None:
         return None
     state = replace(execution.state, closing=reason, close_after=None, buys_due=False)
+    if any(order.error_message for order in execution.open_orders.values()):
+        return replace(execution, state=state)
     return replace(execution, status=ExecutionStatus.ACTIVE, reason=reason, state=state)
 
 
@@ -187,10 +202,26 @@ def _booked(execution: Execution, order: ExecutionOrder, now: datetime, retry: f
         state = replace(state, fills=state.fills + 1)
     if (fill := order.fill) is not None:
         ledger = after(ledger, fill)
+        state = replace(state, reserve=max(state.reserve, min(_fee_share(fill), LARGEST_RESERVE)))
     if order.status is not OrderStatus.FILLED:
         state = _delayed(state, order.reason, now + timedelta(seconds=retry))
+        if order.reason == "initial" and fill is None:  # it is entered another time
+            state = replace(state, entered=tuple(each for each in state.entered if each != order.symbol))
     still_open = {key: each for key, each in execution.open_orders.items() if key != order.order_id}
     return Progress(replace(execution, state=state, ledger=ledger, open_orders=still_open), (order,))
+
+
+def _fee_share(fill: Fill) -> Decimal:
+    value = fill.price * fill.quantity
+    return booked(fill.fee / value) if value else ZERO
+
+
+def _poorer(execution: Execution) -> Execution:
+    """Keep more back for fees: an order that the cash of the books pays for was too dear."""
+    reserve = max(
+        execution.state.reserve, min(max(2 * execution.state.reserve, FIRST_RESERVE), LARGEST_RESERVE)
+    )
+    return replace(execution, state=replace(execution.state, reserve=reserve))
 
 
 def _parked(execution: Execution, order: ExecutionOrder, why: str) -> Progress:

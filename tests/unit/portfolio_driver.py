@@ -97,7 +97,7 @@ class Driver:
 
     def tell(self, told: ExecutionReport) -> None:
         """Take a report."""
-        self.execution, orders = reported(self.execution, told, self.now, RETRY)
+        self.execution, orders = reported(self.execution, told, self.now, self.policy)
         self.fills += [order.fill for order in orders if order.fill is not None]
 
     def settle(self) -> list[ExecutionOrder]:

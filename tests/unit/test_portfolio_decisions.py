@@ -3,12 +3,14 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
-from models.portfolio_execution import ExecutionStatus, OrderStatus
+from models.execution import ExecutionReport
+from models.portfolio_execution import ExecutionOrder, ExecutionStatus, OrderStatus
 from services.portfolio.decisions import Ending
 from services.portfolio.progress import paused, resumed, stopping
-from tests.unit.portfolio_driver import RETRY, START, Driver, policy, report
+from tests.unit.portfolio_driver import START, Driver, policy, report
 
 FALL = [100.0 + 100.0 * 0.95**step for step in range(60)]
 
@@ -137,6 +139,48 @@ def test_a_rejected_initial_order_is_made_up_for_by_the_next_rebalancing() -> No
     assert driver.held() == {"AAPL": Decimal(350), "MSFT": Decimal(350)}
 
 
+def test_a_small_share_that_was_not_bought_at_first_is_bought_later() -> None:
+    driver = Driver.of(allocation={"AAPL": 0.35, "MSFT": 0.03})
+    driver.see(AAPL=100, MSFT=100)
+    driver.answer = lambda order: (
+        report(order, status="expired", filled_quantity=0.0, filled_price=None)
+        if order.symbol == "MSFT"
+        else report(order)
+    )
+    driver.settle()
+    assert driver.held() == {"AAPL": Decimal(350)}
+    driver.answer = report
+    assert driver.after(29).settle() == []
+    driver.after(1).settle()
+    assert driver.held() == {"AAPL": Decimal(350), "MSFT": Decimal(30)}
+
+
+@pytest.mark.parametrize("symbols", [["AAPL"], ["AAPL", "MSFT"]])
+def test_shares_that_sum_to_1_are_all_bought_though_fees_must_be_paid(symbols: list[str]) -> None:
+    """The gateway refuses what the cash does not pay for with its fee."""
+    shares = {symbol: 1 / len(symbols) for symbol in symbols}
+    limits = {"max_position_size": 1.0}
+    driver = Driver.of(
+        policy(max_position=Decimal(1)), symbols=symbols, allocation=shares, risk_params=limits
+    )
+    driver.see(**dict.fromkeys(symbols, 10.0))
+
+    def answer(order: ExecutionOrder) -> ExecutionReport:
+        value = order.price * order.quantity
+        fee = value / 1000
+        if value + fee <= driver.execution.ledger.cash or order.side == "SELL":
+            return report(order, fee=float(fee))
+        reason = "http_400: insufficient_funds: 1 more is needed"
+        return report(order, status="rejected", reason=reason, filled_quantity=0.0, filled_price=None)
+
+    driver.answer = answer
+    for _ in range(3):
+        driver.settle()
+        driver.after(300)
+    assert set(driver.held()) == set(symbols)
+    assert Decimal(0) <= driver.execution.ledger.cash < 100_000 * Decimal("0.002")
+
+
 def test_an_unknown_order_stays_open_and_halts_the_execution_until_it_is_resolved() -> None:
     driver = Driver.of()
     driver.see(AAPL=100, MSFT=100)
@@ -147,12 +191,12 @@ def test_an_unknown_order_stays_open_and_halts_the_execution_until_it_is_resolve
     )
     assert driver.execution.status is ExecutionStatus.ERROR
     assert "read_timeout" in (driver.execution.reason or "")
-    assert resumed(driver.execution, driver.now, RETRY) is None
+    assert resumed(driver.execution, driver.now, driver.policy) is None
     driver.tell(report(first))
     assert driver.execution.status is ExecutionStatus.ERROR
     driver.see(MSFT=50)
     assert driver.decide() is None
-    again = resumed(driver.execution, driver.now, RETRY)
+    again = resumed(driver.execution, driver.now, driver.policy)
     assert again is not None
     driver.execution = again.execution
     assert driver.held() == {"AAPL": Decimal(350), "MSFT": Decimal(350)}
@@ -168,13 +212,30 @@ def test_an_order_accepted_and_not_filled_is_for_a_person_to_look_after() -> Non
     assert driver.held() == {"MSFT": Decimal(350)}
     assert driver.execution.status is ExecutionStatus.ERROR
     assert "accepted and not filled" in (driver.execution.reason or "")
-    again = resumed(driver.execution, driver.now, RETRY)
+    again = resumed(driver.execution, driver.now, driver.policy)
     assert again is not None
     assert again.execution.open_orders == {}
     assert again.execution.ledger.holdings["AAPL"].quantity == 100
     assert [(order.status, order.filled_quantity) for order in again.orders] == [
         (OrderStatus.CANCELLED, Decimal(100))
     ]
+
+
+def test_stopped_while_a_person_has_to_look_it_closes_once_that_was_done() -> None:
+    driver = Driver.of()
+    driver.see(AAPL=100, MSFT=100)
+    first, second = driver.give()
+    driver.tell(report(first, status="accepted", filled_quantity=100.0))
+    driver.tell(report(second))
+    driver.execution = stopping(driver.execution, "stop by command") or driver.execution
+    assert driver.settle() == []
+    assert "accepted and not filled" in (driver.execution.reason or "")
+    again = resumed(driver.execution, driver.now, driver.policy)
+    assert again is not None
+    driver.execution = again.execution
+    assert driver.execution.reason == "stop by command"
+    assert driver.after(30).settle()
+    assert (driver.execution.status, driver.held()) == (ExecutionStatus.STOPPED, {})
 
 
 def test_a_refusal_that_says_only_that_the_order_is_known_is_no_end() -> None:
