@@ -15,6 +15,7 @@ from services.commands.backtest_input import (
     risk_rules,
     tell_problems,
 )
+from services.commands.backtest_page import best_work, write_page
 from services.commands.backtest_search import Search, cell, check_lookahead, search, show_search
 from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
 from services.commands.progress import progress_bar
@@ -62,6 +63,9 @@ def backtest(
         bool, typer.Option("--lookahead-check", help="Play truncated data and show each signal that changes.")
     ] = False,
     cuts: Annotated[int, typer.Option(min=1, max=1000, help="In how many places that is cut off.")] = 10,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with charts; it needs no network.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Play a strategy over a file of bars and show what would have become of it.
@@ -106,8 +110,12 @@ def backtest(
         if axes:
             asked = Search(axes, random, seed, objective, walk, workers, settings.strategies_path)
             found = search(work, asked)
+            if report is not None and found.best is not None:
+                write_page(report, _play(best_work(work, found.best)), file, (asked, found))
             return show_search(work, asked, found, as_json=as_json)
         played = _play(work)
+    if report is not None:
+        write_page(report, played, file)
     return _tell(played, as_json=as_json)
 
 

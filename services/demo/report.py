@@ -1,7 +1,5 @@
 """The report: one HTML file with its data, its charts and plotly inside, that loads nothing from anywhere."""
 
-import importlib.util
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -9,12 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from models.errors import ConfigError
 from models.market_data import Bar
 from services.demo.failure import DemoFailed
 from services.demo.outcome import Outcome, SessionOutcome
 from services.demo.portfolio import ALLOCATION, CAPITAL, NAME
 from services.demo.portfolio_outcome import PortfolioOutcome
 from services.demo.results import Fill
+from services.page import document
 
 FOLDER = Path(__file__).parent
 DAY = "%Y-%m-%d"
@@ -61,29 +61,11 @@ def write_report(  # noqa: PLR0913 - what the page shows
 
 
 def render(data: dict[str, Any]) -> str:
-    """Put the data, the script of the page and plotly into the page."""
-    page = (FOLDER / "report.html").read_text(encoding="utf-8")
-    # Data come last, because they are the one part that could hold the name of another.
-    parts = {
-        "/*PLOTLY*/": find_plotly().read_text(encoding="utf-8"),
-        "/*PAGE*/": (FOLDER / "report.js").read_text(encoding="utf-8"),
-        "/*DATA*/": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-    }
-    for mark, text in parts.items():
-        before, _, after = page.partition(mark)
-        page = before + text + after
-    return page
-
-
-def find_plotly() -> Path:
-    """Return where plotly's script is. Raises DemoFailed when it is not installed."""
-    # The package itself is not imported: its script is all that is needed of it.
-    spec = importlib.util.find_spec("plotly")
-    for place in (spec.submodule_search_locations or []) if spec is not None else []:
-        script = Path(place) / "package_data" / "plotly.min.js"
-        if script.is_file():
-            return script
-    raise DemoFailed("plotly is not installed: pip install -r requirements-report.txt")
+    """Put the data into the page. Raises DemoFailed when plotly is not installed."""
+    try:
+        return document.render(FOLDER / "report.html", FOLDER / "report.js", data)
+    except ConfigError as error:
+        raise DemoFailed(str(error)) from error
 
 
 def _prices(bars: Sequence[Bar]) -> dict[str, dict[str, list[Any]]]:

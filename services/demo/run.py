@@ -17,11 +17,12 @@ from services.demo.lineup import LINEUP
 from services.demo.outcome import Outcome
 from services.demo.playing import CASH, Play, start_sessions
 from services.demo.portfolio import ALLOCATION, CAPITAL, Portfolio
-from services.demo.report import find_plotly, write_report
+from services.demo.report import write_report
 from services.demo.sample_data import SampleData, load_sample_data
 from services.demo.screen import Screen
 from services.demo.stage import Stage
 from services.embedded.places import write_secret
+from services.page.document import find_plotly
 
 LOOK_SECONDS = 1.0
 

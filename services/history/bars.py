@@ -14,7 +14,7 @@ from models.errors import ConfigError
 from models.market_data import Bar
 from services.history.data_checks import Kind, trouble_of
 from services.history.rows import COLUMNS, LAYOUT, NO_TIME, SymbolRows, microseconds_of, timeframe_of
-from services.history.table_file import numbered_rows
+from services.history.table_file import FileRow, numbered_rows
 from strategies.parameters import suggest
 
 
@@ -58,8 +58,20 @@ def read_bars(
     `timeframe` names the bars; without it they are named by the step that most of them keep. Raises
     ConfigError for a file that cannot be read, lacks one of the symbols, or holds no bar at all.
     """
+    return gather(numbered_rows(path), str(path), symbols=symbols, watched=watched, timeframe=timeframe)
+
+
+def gather(
+    numbered: Iterable[tuple[int, FileRow]],
+    source: str,
+    *,
+    symbols: Collection[str] | None = None,
+    watched: Collection[str] = (),
+    timeframe: str | None = None,
+) -> BarFile:
+    """Sort rows by their symbols, and the bars among them from what is none, as `read_bars` does."""
     tables: dict[str, tuple[SymbolRows, array[int]]] = {}
-    for line, (symbol, time, values) in numbered_rows(path):
+    for line, (symbol, time, values) in numbered:
         if symbol not in tables:
             tables[symbol] = (SymbolRows(symbol, ""), array("q"))
         if symbols is not None and symbol not in symbols and symbol not in watched:
@@ -69,7 +81,7 @@ def read_bars(
         lines.append(line)
     for symbol in symbols or ():
         if symbol not in tables:
-            raise ConfigError(f"{path} has no bars of {symbol!r}{suggest(symbol, tables)}")
+            raise ConfigError(f"{source} has no bars of {symbol!r}{suggest(symbol, tables)}")
     usable: dict[str, SymbolRows] = {}
     problems: list[Problem] = []
     for symbol, (rows, lines) in tables.items():
@@ -77,7 +89,7 @@ def read_bars(
         if len(kept):
             usable[symbol] = kept
     if not usable:
-        raise ConfigError(f"{path} holds no bars" + (f"; {problems[0]}" if problems else ""))
+        raise ConfigError(f"{source} holds no bars" + (f"; {problems[0]}" if problems else ""))
     name = timeframe or timeframe_of(_steps(usable.values()))
     for rows in usable.values():
         rows.timeframe = name
