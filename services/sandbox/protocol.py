@@ -48,7 +48,10 @@ Positive = Annotated[float, Meta(gt=0, le=LARGEST_FLOAT)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Line = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Short = Annotated[str, Meta(max_length=LONGEST_MESSAGE)]
+READABLE = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
+"""No control characters: these texts go to terminals and databases. A host spells them out."""
+Name = Annotated[str, Meta(max_length=128, pattern=READABLE)]
+Short = Annotated[str, Meta(max_length=LONGEST_MESSAGE, pattern=READABLE)]
 Symbol = Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
 Form = Literal["class", "handlers", "script"]
 Level = Literal["debug", "info", "warning", "error", "critical"]
@@ -176,7 +179,7 @@ class Loaded(Struct, frozen=True, kw_only=True, tag=True):
     """The instance is made; what its class asks for."""
 
     form: Form
-    name: Annotated[str, Meta(max_length=128)]
+    name: Name
     warmup_bars: Annotated[int, Meta(ge=0, le=10_000_000)]
     deadline_ms: Annotated[int, Meta(ge=1, le=600_000)] | None = None
     watched_symbols: Annotated[list[Symbol], Meta(max_length=MOST_WATCHED)] = []
@@ -195,7 +198,7 @@ class Decided(Struct, frozen=True, kw_only=True, tag=True):
 
     seq: Number
     ordinal: Number
-    signal_id: Annotated[str, Meta(max_length=36)]
+    signal_id: Annotated[str, Meta(max_length=36, pattern=READABLE)]
     action: Action
     price: Positive
     quantity: Positive
@@ -208,7 +211,7 @@ class LogLine(Struct, frozen=True, kw_only=True, tag=True):
 
     seq: Number
     level: Level
-    text: Annotated[str, Meta(max_length=LONGEST_LOG)]
+    text: Annotated[str, Meta(max_length=LONGEST_LOG, pattern=READABLE)]
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag=True):
@@ -216,9 +219,9 @@ class Failed(Struct, frozen=True, kw_only=True, tag=True):
 
     seq: Number
     hook: Hook
-    error: Annotated[str, Meta(max_length=128)]
+    error: Name
     message: Short
-    traceback: Annotated[str, Meta(max_length=LONGEST_TRACEBACK)]
+    traceback: Annotated[str, Meta(max_length=LONGEST_TRACEBACK, pattern=READABLE)]
     timed_out: bool = False
 
 
@@ -245,10 +248,18 @@ class _EncodedBatch(Struct, frozen=True, kw_only=True, tag="Batch"):
     warm_up: bool
 
 
+_SPELLED_OUT = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
+}
 _encoder = msgspec.msgpack.Encoder()
 _decode_from_host: Callable[[bytes], FromHost] = msgspec.msgpack.Decoder(FromHost).decode
 decode_to_host: Callable[[bytes], ToHost] = msgspec.msgpack.Decoder(ToHost).decode
 """Read a frame of the worker."""
+
+
+def readable(text: str) -> str:
+    """Return a text as frames may hold it: control characters and halves of surrogate pairs spelled out."""
+    return text.encode(errors="backslashreplace").decode().translate(_SPELLED_OUT)
 
 
 def frame(message: ToHost | FromHost) -> bytes:

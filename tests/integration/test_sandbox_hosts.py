@@ -154,6 +154,15 @@ def test_what_a_sealed_process_lacks_is_said_and_is_not_its_end(
         host.round_trip()
 
 
+def test_control_characters_and_half_characters_are_spelled_out(zygote: Zygote) -> None:
+    with host_of(zygote) as host:
+        host.load("def on_bar(bar):\n    print('a\\x1b[2J\\x00\\ud800é')\n    raise ValueError('\\x07')")
+        said, failed = host.answers(BarEvent(bar(0)))
+    assert said == LogLine(seq=1, level="info", text="a\\x1b[2J\\x00\\ud800é")
+    assert isinstance(failed, Failed)
+    assert failed.message == "\\x07"
+
+
 HONEST = """
 import collections, dataclasses, datetime, decimal, json, logging, math, random, statistics, time
 import uuid, warnings

@@ -98,6 +98,11 @@ def test_a_frame_that_is_too_long_is_refused_by_its_length_alone() -> None:
         pytest.param(altered(action="HOLD"), id="an action that there is not"),
         pytest.param(altered(seq=-1), id="a negative number"),
         pytest.param(altered(price="100"), id="text for a number"),
+        pytest.param(altered(signal_id="a\0b"), id="a text that no database takes"),
+        pytest.param(
+            msgspec.msgpack.encode({"type": "LogLine", "seq": 1, "level": "info", "text": "\x1b[2J"}),
+            id="a text that clears a terminal",
+        ),
         pytest.param(msgspec.msgpack.encode({"type": "Load"}), id="what only a worker says"),
         pytest.param(msgspec.msgpack.encode({"type": "Done", "seq": 2**63}), id="a number too large"),
         pytest.param(b"", id="nothing"),

@@ -42,6 +42,7 @@ from services.sandbox.protocol import (
     SetState,
     State,
     TradeEvent,
+    readable,
 )
 from strategies.base_strategy import BaseStrategy
 
@@ -85,7 +86,7 @@ class Caller:
     def log(self, level: str, line: str) -> None:
         """Tell the worker a line of the author's."""
         known: Level = level if level in get_args(Level) else "info"  # type: ignore[assignment]
-        self._channel.say(LogLine(seq=self._seq, level=known, text=_text(line)[:LONGEST_LOG]))
+        self._channel.say(LogLine(seq=self._seq, level=known, text=readable(line)[:LONGEST_LOG]))
 
     def work_off(self, batch: Batch) -> None:
         """Answer every event of a batch; what an event brings is said before the next one is begun."""
@@ -168,7 +169,7 @@ class Caller:
 def _failed(seq: int, hook: Hook, error: BaseException) -> Failed:
     """Return what the worker is told of an error, cut to what a frame holds."""
     try:
-        message = _text(str(error))[:LONGEST_MESSAGE]
+        message = readable(str(error))[:LONGEST_MESSAGE]
         own = error.with_traceback(_from_the_source_on(error.__traceback__))
         trace = "".join(traceback.format_exception(own, limit=-MOST_FRAMES))
     except Exception:  # noqa: BLE001 — a stranger's code: even the text of an error is
@@ -176,9 +177,9 @@ def _failed(seq: int, hook: Hook, error: BaseException) -> Failed:
     return Failed(
         seq=seq,
         hook=hook,
-        error=_text(type(error).__name__)[:LONGEST_NAME],
+        error=readable(type(error).__name__)[:LONGEST_NAME],
         message=message,
-        traceback=_text(_without_folders(trace))[-LONGEST_TRACEBACK:],
+        traceback=readable(_without_folders(trace))[-LONGEST_TRACEBACK:],
         timed_out=isinstance(error, StrategyTimedOut),
     )
 
@@ -196,8 +197,3 @@ def _without_folders(trace: str) -> str:
     for folder in sorted(sys.path, key=len, reverse=True):
         trace = trace.replace(f"{folder}/", "") if folder else trace
     return trace
-
-
-def _text(given: str) -> str:
-    """Return a text that UTF-8 can hold: half a surrogate pair is spelled out."""
-    return given.encode(errors="backslashreplace").decode()

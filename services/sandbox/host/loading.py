@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from models.errors import StrategyError
 from services.sandbox.host.forms import handlers_strategy, script_strategy, surroundings
-from services.sandbox.protocol import LONGEST_MESSAGE, Form, Load
+from services.sandbox.protocol import LONGEST_MESSAGE, Form, Load, readable
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import HOOKS, check_strategy
 from strategies.watching import watched_by
@@ -25,7 +25,7 @@ class NotLoadable(Exception):
 
     def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason[:LONGEST_MESSAGE]
+        self.reason = readable(reason)[:LONGEST_MESSAGE]
         self.line = line
         self.column = column
 
