@@ -204,13 +204,16 @@ def test_people_are_told_how_a_run_ended(database: Database, data: Path) -> None
             told.append((title, body))
             return False  # nobody was reached, and nothing comes of it
 
+    first = run_engine(database, data, "mock")
+    write_universe(data, 3, last=5.0)
     run_engine(database, data, "mock", notifications=Listener(None))
     with pytest.raises(ConfigError):
         run_engine(database, data.with_suffix(".gone"), "mock", notifications=Listener(None))
     [(finished, figures), (failed, reason)] = told
     assert (finished, failed) == ("Engine finished", "Engine failed")
-    assert figures.startswith("finished: 3 of 3 runs over 3 symbols, 3 computed, 0 were there, 0 failed")
+    assert figures.startswith("finished: 3 of 3 runs over 3 symbols, 1 computed, 2 were there, 0 failed")
     assert "1. mock: return" in figures
+    assert figures.endswith(f", return the time before {first.ranking[0].mean_return:.2%}")
     assert "is no file" in reason
 
 

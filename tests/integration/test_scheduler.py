@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.errors import StrategyRejected
+from models.errors import ConfigError, StorageUnavailable, StrategyRejected
 from services.db_client import Database
 from services.history.engine.schedule import Schedule
 from services.history.engine.schedule_table import ScheduleTable
@@ -82,12 +82,27 @@ def test_what_a_stop_cut_short_stays_due(database: Database) -> None:
     assert runs(database, START + timedelta(hours=2), 1) == ["26 10:00"]
 
 
-def test_a_run_that_fails_is_noted_and_the_next_one_comes(database: Database) -> None:
+@pytest.mark.parametrize(
+    "error", [StrategyRejected("no such thing"), ConfigError("no file"), OSError("full")]
+)
+def test_a_run_that_fails_is_noted_and_the_next_one_comes(database: Database, error: Exception) -> None:
     def fails(_: datetime) -> str | None:
-        raise StrategyRejected("no such thing")
+        raise error
 
     assert runs(database, START, 7, fails) == ["26 10:00", "26 15:30"]
-    assert outcome(database) == "failed: no such thing"
+    assert outcome(database) == f"failed: {error}"
+
+
+def test_a_run_whose_results_could_not_be_stored_stays_due(database: Database) -> None:
+    tries = iter([StorageUnavailable("gone"), StorageUnavailable("gone"), None])
+
+    def fails_twice(_: datetime) -> str | None:
+        if (error := next(tries)) is not None:
+            raise error
+        return "fine"
+
+    assert runs(database, START, 2, fails_twice) == ["26 10:00"] * 3
+    assert outcome(database) == "fine"
 
 
 def test_of_two_machines_one_runs_and_the_other_finds_it_done(database: Database) -> None:

@@ -60,8 +60,12 @@ PERFORMANCE = """
 """
 RANKING = """
     SELECT place, strategy, symbols, failed, signals, trades, mean_return, mean_sharpe, mean_drawdown,
-        worst_drawdown, hit_rate, profitable
-    FROM backtest_performance WHERE batch_id = %s ORDER BY place
+        worst_drawdown, hit_rate, profitable, (
+            SELECT earlier.mean_return FROM backtest_performance AS earlier
+            WHERE earlier.strategy = latest.strategy AND earlier.batch_id <> latest.batch_id
+            ORDER BY earlier.computed_at DESC LIMIT 1
+        )
+    FROM backtest_performance AS latest WHERE batch_id = %s ORDER BY place
 """
 FAILURES = """
     SELECT strategy, symbol, reason FROM backtest_runs
@@ -89,7 +93,10 @@ class Batch(Struct, frozen=True):
 
 
 class Ranked(Struct, frozen=True):
-    """One strategy of a batch over all its symbols; undefined figures are None."""
+    """One strategy of a batch over all its symbols; undefined figures are None.
+
+    `return_before` is its mean return in the batch before, over other data or by other rules.
+    """
 
     place: int
     strategy: str
@@ -103,6 +110,7 @@ class Ranked(Struct, frozen=True):
     worst_drawdown: float | None
     hit_rate: float | None
     profitable: float | None
+    return_before: float | None
 
 
 class ResultTable:

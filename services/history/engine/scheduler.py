@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from models.errors import ConfigError, StorageUnavailable, StrategyWorkerError
+from models.errors import StorageUnavailable, StrategyWorkerError
 from services.history.engine.schedule import Schedule
 from services.history.engine.schedule_table import ScheduleTable
 
@@ -95,9 +95,9 @@ class Scheduler:
             log.info("scheduled_run", schedule=self._schedule.text, due=due.isoformat())
             try:
                 outcome = self._run(due)
-            except (StorageUnavailable, ConfigError):
-                raise
-            except StrategyWorkerError as error:
+            except StorageUnavailable:
+                raise  # nothing could be noted: it stays due
+            except (StrategyWorkerError, OSError) as error:
                 outcome = f"failed: {error}"
             if outcome is None:
                 return BUSY_SECONDS

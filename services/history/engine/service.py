@@ -58,7 +58,7 @@ class EngineService:
         """Run everything, and tell of its end, also where that was no good one. Raises as it went wrong."""
         try:
             summary = self._run(request)
-        except StrategyWorkerError as error:
+        except (StrategyWorkerError, OSError) as error:
             self.notifications.send("Engine failed", str(error))
             raise
         self.notifications.send(f"Engine {summary.status}", "\n".join(lines(summary)))

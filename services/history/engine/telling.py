@@ -81,7 +81,8 @@ def lines(summary: Summary) -> Iterator[str]:
     for each in summary.ranking:
         figures = zip(FIGURES, cells(each)[len(NAMES) :], strict=True)
         told = ", ".join(f"{name} {figure or 'undefined'}" for name, figure in figures)
-        yield f"{each.place}. {each.strategy}: {told}"
+        before = "" if each.return_before is None else f", return the time before {each.return_before:.2%}"
+        yield f"{each.place}. {each.strategy}: {told}{before}"
     for strategy, symbol, reason in summary.failures[:MOST_FAILURES]:
         yield f"failed: {strategy} on {symbol}: {reason}"
 
