@@ -115,6 +115,8 @@ def test_a_strategy_that_raises_hangs_or_dies_costs_its_own_run_alone(
     mended = tmp_path / "own" / "raises.py"
     resumed = run_engine(database, data, "raises,hangs,dies,mock", folder=folder, seconds=1.0, resume=True)
     assert (resumed.progress.reused, resumed.progress.done) == (12, 0)
+    again = run_engine(database, data, "raises,mock", folder=folder)
+    assert (again.progress.reused, again.progress.done, len(again.failures)) == (5, 1, 1)
     mended.write_text(mended.read_text().replace("raise ZeroDivisionError('no luck')", "pass"))
     assert run_engine(database, data, "raises,mock", folder=folder).failures == []
 

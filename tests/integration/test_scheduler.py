@@ -1,6 +1,7 @@
 """Runs by a schedule: each due time once, by one of many, caught up once."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from models.errors import ConfigError, StorageUnavailable, StrategyRejected
 from services.db_client import Database
 from services.history.engine.schedule import Schedule
-from services.history.engine.schedule_table import ScheduleTable
+from services.history.engine.schedule_table import ScheduleTable, Turn
 from services.history.engine.scheduler import Scheduler
 
 START = datetime(2026, 1, 26, 9, 0, tzinfo=UTC)
@@ -114,6 +115,24 @@ def test_of_two_machines_one_runs_and_the_other_finds_it_done(database: Database
 
     assert runs(database, START, 2, meanwhile) == ["26 10:00"]
     assert runs(database, START + timedelta(hours=2), 1) == others == []
+
+
+def test_what_another_machine_has_just_done_is_not_done_again(database: Database) -> None:
+    class Slow(ScheduleTable):
+        """Looks, and takes so long to come to its turn that another machine has done it meanwhile."""
+
+        @contextmanager
+        def turn(self) -> Iterator[Turn | None]:
+            others.extend(runs(database, START + timedelta(hours=1), 0.01))
+            with super().turn() as turn:
+                yield turn
+
+    others: list[str] = []
+    runs(database, START, 0.5)
+    clock = FakeClock(START + timedelta(hours=1), START + timedelta(hours=2))
+    Scheduler(Schedule.parse("10:00"), Slow(database, NAME), lambda _: "done twice", clock).loop()
+    assert others == ["26 10:00"]
+    assert outcome(database) == "fine"
 
 
 def test_when_the_one_that_runs_dies_the_other_takes_over(database: Database) -> None:
