@@ -27,12 +27,13 @@ class EquityCurve:
         return len(self.values)
 
     def by_day(self) -> "EquityCurve":
-        """Return the curve at the last time of each day (UTC); a day counts as exposed as it ended."""
-        last, end = [], 0
+        """Return the curve at its first time and at the last one of each day (UTC)."""
+        last, end = [0], 0
         while end < len(self):
             midnight = datetime.combine(self.times[end].date() + timedelta(days=1), time(), UTC)
             end = bisect_left(self.times, midnight, end)
-            last.append(end - 1)
+            if end - 1 > last[-1]:
+                last.append(end - 1)
         return EquityCurve(
             [self.times[n] for n in last],
             [self.values[n] for n in last],

@@ -75,7 +75,7 @@ function showEquity() {
     xaxis: timeAxis(chart), yaxis: { gridcolor: GRID, tickformat: ",.0f", zeroline: false, nticks: 7 },
   }), plotOptions);
   Plotly.newPlot("drawdown", [under], layout(phone ? 130 : 150, {
-    xaxis: timeAxis(chart), yaxis: { gridcolor: GRID, tickformat: ".1%", zeroline: false, nticks: 4 },
+    xaxis: timeAxis(chart), yaxis: { gridcolor: GRID, tickformat: ".2~%", zeroline: false, nticks: 4 },
   }), plotOptions);
   if (data.rolling.date.length > 1) {
     byId("rolled").hidden = false;

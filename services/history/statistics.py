@@ -67,8 +67,9 @@ def judge(curve: EquityCurve, closed: Sequence[RoundTrip], cash: float, *, is_cr
 def sample(curve: EquityCurve, *, is_crypto: bool) -> tuple[EquityCurve, float]:
     """Return the curve as its returns are taken, and how many of them make a year.
 
-    Bars shorter than a day: the last value of each day, so that a year has as many as the market has
-    sessions: 252, or 365 where it never closes. Daily bars: the same numbers. Longer ones: 365 / their days.
+    Bars shorter than a day: the first value and the last of each day, so that every day counts, and a year
+    has as many returns as the market has sessions: 252, or 365 where it never closes. Daily bars: the same
+    numbers. Longer ones: 365 / their days.
     """
     stride = max(1, len(curve) // SAMPLED_STEPS)
     steps = [(curve.times[n] - curve.times[n - 1]) / DAY for n in range(1, len(curve), stride)]

@@ -106,7 +106,7 @@ def test_bars_within_days_are_judged_by_the_day() -> None:
 
     daily, periods = sample(curve, is_crypto=False)
 
-    assert list(daily.values) == [103.0, 107.0, 111.0]
+    assert list(daily.values) == [100.0, 103.0, 107.0, 111.0]
     assert periods == 252
     assert sample(curve, is_crypto=True)[1] == 365
 
