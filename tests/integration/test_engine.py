@@ -6,13 +6,18 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from msgspec.structs import asdict
 from pyarrow import parquet
 
 from models.errors import ConfigError
 from services.db_client import Database
+from services.history.backtest import run
+from services.history.bars import read_bars
 from services.history.engine import crew
 from services.history.engine.batch import Progress
 from services.history.engine.notifications import Notifications
+from services.history.options import BacktestOptions
+from strategies.sma_cross import SmaCross
 from tests.engine_tables import write_universe
 from tests.integration.engine_world import run_engine, tables
 
@@ -72,6 +77,20 @@ def test_every_strategy_runs_over_every_symbol_and_is_ranked(database: Database,
     )
     assert best == summary.ranking[0].strategy
     assert mean == pytest.approx(average)
+
+
+def test_a_run_of_the_engine_is_a_backtest_of_the_same_bars(database: Database, data: Path) -> None:
+    run_engine(database, data, "sma_cross", fee_bps=5.0)
+    played = run(SmaCross, read_bars(data, symbols=["S001"]).in_order(), BacktestOptions(fee_bps=5.0))
+    [(statistics,)] = query(database, "SELECT statistics FROM backtest_runs WHERE symbol = 'S001'")
+    assert statistics == asdict(played.statistics)
+    signals = query(
+        database,
+        "SELECT signal_id::text, action, price FROM backtest_signals JOIN backtest_runs USING (run_id) "
+        "WHERE symbol = 'S001' ORDER BY number",
+    )
+    assert signals == [(each.signal_id, each.action, each.price) for each in played.signals]
+    assert signals
 
 
 def test_what_is_there_is_not_computed_again_and_what_is_new_is(database: Database, data: Path) -> None:
