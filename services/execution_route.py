@@ -40,6 +40,7 @@ def courier_options(settings: Settings) -> CourierOptions:
         first_retry=first,
         longest_retry=longest,
         attempts=OMS_ATTEMPTS,
+        whose="oms",
     )
 
 

@@ -116,7 +116,7 @@ class WorkerView:
         conditions.add("leases", lambda: shown.leases.reason)
         conditions.add("sessions", lambda: shown.reconciler.reason)
         conditions.add("trading", lambda: shown.switch.reason)
-        conditions.add("gateway", lambda: shown.desk.circuit_reason)
+        conditions.add(shown.settings.execution_route, lambda: shown.desk.circuit_reason)
         conditions.add("outbox", lambda: self._unwritten("signals", shown.desk.outbox_reason))
         conditions.add("states", lambda: self._unwritten("states", shown.states.reason))
         if check is not None:

@@ -1,4 +1,4 @@
-"""The circuit between all sessions and the gateway: open while sending is pointless or harmful.
+"""The circuit between all sessions and the gateway, or the OMS: open while sending is pointless or harmful.
 
 Two faults open it. A gateway that cannot be reached: one signal found out, so a thousand others need not
 try. A gateway that refuses our credentials: every signal sent would be lost, so none is. While it is
@@ -27,16 +27,23 @@ log = structlog.get_logger(__name__)
 class Fault(StrEnum):
     """Why the circuit is open."""
 
-    UNREACHABLE = "gateway_unreachable"
-    BLOCKED = "gateway_refuses_credentials"
+    UNREACHABLE = "unreachable"
+    BLOCKED = "refuses_credentials"
 
 
 class Circuit:
-    """Open or closed, and when to probe. Times are monotonic seconds; `draw` gives numbers from 0 to 1."""
+    """Open or closed, and when to probe. Times are monotonic seconds; `draw` gives numbers from 0 to 1.
+
+    `whose` names in reasons who is at the other end.
+    """
 
     def __init__(
-        self, draw: Callable[[], float], blocked_probes: tuple[float, float] = BLOCKED_PROBES
+        self,
+        draw: Callable[[], float],
+        blocked_probes: tuple[float, float] = BLOCKED_PROBES,
+        whose: str = "gateway",
     ) -> None:
+        self._whose = whose
         self._draw = draw
         self._blocked_probes = blocked_probes
         self._fault: Fault | None = None
@@ -54,7 +61,7 @@ class Circuit:
     def reason(self) -> str | None:
         """Say why the circuit is open; None when it is closed."""
         fault, detail = self._fault, self._detail
-        return f"{fault}: {detail}" if fault else None
+        return f"{self._whose}_{fault}: {detail}" if fault else None
 
     @property
     def probe_at(self) -> float:

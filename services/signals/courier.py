@@ -38,7 +38,8 @@ class CourierOptions:
     Seconds: the first retry waits up to `first_retry`, later ones up to `longest_retry`; `blocked_probes` are
     the first and the longest wait between probes after credentials were refused. A signal of which nothing
     was sent is tried up to `attempts` times, where that is set, and never after its time to live. While all
-    `threads` wait for the gateway there are more, up to `most_threads`.
+    `threads` wait for the gateway there are more, up to `most_threads`. `whose` names in
+    reasons who executes.
     """
 
     threads: int = 4
@@ -48,6 +49,7 @@ class CourierOptions:
     longest_retry: float = 5.0
     blocked_probes: tuple[float, float] = BLOCKED_PROBES
     attempts: int | None = None
+    whose: str = "gateway"
 
 
 class Courier:
@@ -74,7 +76,7 @@ class Courier:
         self._route = route
         self._on_outcome = on_outcome
         self._clock = clock
-        self._circuit = Circuit(draw, options.blocked_probes)
+        self._circuit = Circuit(draw, options.blocked_probes, options.whose)
         policy = RetryPolicy(
             idempotent=options.idempotent,
             draw=draw,

@@ -63,7 +63,7 @@ def test_signals_are_executed_by_the_oms_also_after_it_was_killed(
     oms.kill()
     oms.wait()
     five_bars(worker, "AAPL", 5)
-    eventually(lambda: "gateway" in worker.get("/ready").json().get("missing", {}))
+    eventually(lambda: "oms_unreachable" in worker.get("/ready").json().get("missing", {}).get("oms", ""))
     start_oms()
     eventually(lambda: outcomes(worker, "s1") == {"executed": 2}, 30)
     worker.wait_ready()

@@ -31,6 +31,12 @@ def test_an_unreachable_gateway_opens_it_and_says_why() -> None:
     assert circuit.reason == "gateway_unreachable: connection_refused"
 
 
+def test_where_an_oms_executes_the_reason_names_it() -> None:
+    circuit = Circuit(draw=lambda: 1.0, whose="oms")
+    circuit.blocked("unauthenticated", 10.0)
+    assert circuit.reason == "oms_refuses_credentials: unauthenticated"
+
+
 def test_only_one_probe_is_under_way() -> None:
     circuit = make_circuit()
     circuit.unreachable("connection_refused", 10.0)
