@@ -2,22 +2,25 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import requests
 
 from config import Settings, masked
-from models.errors import DeliveryError, StrategyRejected, StrategyWorkerError
+from models.errors import DeliveryError, StorageUnavailable, StrategyRejected, StrategyWorkerError
 from services.commands.peers import CommandFailed, ask, redis_of, worker_address
 from services.commands.strategies import load
 from services.db_client import Cursor, Database
 from services.db_migrations import MIGRATIONS, read_migrations
 from services.execution_route import make_gateway_client, make_oms_client
+from services.intake.transport import make_browser
 from services.sandbox.opening import open_sandbox
 
 REFUSES_CREDENTIALS = {401, 403}
 AWAY_BEHIND_PROXY = {502, 503, 504}
 OMS_SECONDS = 3.0
+APPROVALS = "strategy.approved"
 SWITCHED_OFF = "switched off"
 TAKEN = "another program has it: stop that, choose another port, or 0 to do without"
 
@@ -41,6 +44,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         f"HEALTH_PORT {settings.health_port}": check_health_port,
         f"METRICS_PORT {settings.metrics_port}": check_metrics_port,
     }
+    if settings.intake_transport == "kafka":
+        checks["kafka"] = check_kafka
     for name, check in checks.items():
         try:
             yield Finding(name, ok=True, detail=masked(check(settings)))
@@ -120,6 +125,19 @@ def check_oms(settings: Settings) -> str:
     if status in REFUSES_CREDENTIALS:
         raise CommandFailed(f"{address} refuses our credentials: correct OMS_TOKEN")
     return f"{address} answers"
+
+
+def check_kafka(settings: Settings) -> str:
+    """A broker answers, and lets us look at the topic of approvals."""
+    servers = settings.kafka_bootstrap_servers
+    with closing(make_browser(settings)) as browser:
+        try:
+            browser.newest(APPROVALS, 0)
+        except StorageUnavailable as error:
+            raise CommandFailed(
+                f"{servers}: {error}; start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS, KAFKA_…"
+            ) from None
+    return f"{servers} answers"
 
 
 def check_sandbox(settings: Settings) -> str:

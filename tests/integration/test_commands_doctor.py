@@ -10,9 +10,11 @@ from prometheus_client import Gauge
 
 from config import Settings
 from services.commands.checks import Finding, examine
+from services.intake import kafka_browser
 from tests.gateway_stub import Answer, GatewayStub
 from tests.integration.command_line import command
 from tests.integration.served_worker import serving
+from tests.kafka_mock import MockKafka
 from tests.oms_stub import serving_oms
 from tests.support import free_port
 
@@ -32,6 +34,19 @@ def well(redis_url: str, gateway: GatewayStub) -> dict[str, str]:
         "HEALTH_PORT": str(free_port()),
         "METRICS_PORT": str(free_port()),
     }
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_kafka_is_looked_at_where_it_is_the_transport(
+    well: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> None:
+    monkeypatch.setattr(kafka_browser, "ANSWER_SECONDS", 5.0 if answers else 0.3)
+    with MockKafka() as cluster:
+        servers = cluster.servers if answers else f"127.0.0.1:{free_port()}"
+        finding = found(well, "kafka", intake_transport="kafka", kafka_bootstrap_servers=servers)
+    assert finding.ok == answers
+    assert servers in finding.detail
+    assert answers or "correct KAFKA_BOOTSTRAP_SERVERS" in finding.detail
 
 
 def found(well: dict[str, str], check: str, **changed: object) -> Finding:
