@@ -248,6 +248,7 @@ class Settings(BaseModel):
     rebalance_seconds: Seconds = Field(300.0, description="between rebalancings")
     rebalance_drift: Share = Field(0.05, description="distance from the allocation that is acted on")
     position_check_seconds: Seconds = Field(60.0, description="between checks of positions")
+    position_snapshot_days: int = Field(90, ge=0, le=36_500, description="snapshots are kept; 0 for ever")
     price_wait_seconds: Seconds = Field(60.0, description="for a first price of each symbol; then error")
     shutdown_close_positions: bool = Field(default=False, description="a stop closes positions first")
 

@@ -1,5 +1,6 @@
 """Publishes what is to be told about executions: at least once, in order, each under its own id."""
 
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import NamedTuple
 
@@ -38,10 +39,16 @@ class EventPublisher:
     """Takes events out of their table and gives them to the streams, on a thread of its own.
 
     Published ones are kept for a week. An event whose acknowledgement was lost is published again; so is one
-    that two workers find at the same time.
+    that two workers find at the same time. `forget` is called between events, for what else is too old.
     """
 
-    def __init__(self, database: Database, publisher: MessagePublisher) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publisher: MessagePublisher,
+        forget: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        self._forget = forget
         self.published = 0
         self._database = database
         self._publisher = publisher
@@ -76,6 +83,7 @@ class EventPublisher:
                 while self._publish():
                     pass
                 if not stopping:
+                    self._forget(self._stop)
                     self._news.wait(LOOK_SECONDS)
                     self._news.clear()
             except (StorageUnavailable, ConfigError) as error:

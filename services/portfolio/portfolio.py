@@ -29,6 +29,7 @@ from services.portfolio.position_monitor import PositionMonitor
 from services.portfolio.price_feed import PriceFeed
 from services.portfolio.report_dispatch import ReportDispatch
 from services.portfolio.risk_review import RiskGate, RiskReview
+from services.portfolio.snapshot_retention import SnapshotRetention
 from services.risk.days import trading_day
 from services.risk.stop_loss import is_stopped_out
 from services.routing import Router
@@ -64,7 +65,8 @@ class Portfolio:
         self._closes_positions = settings.shutdown_close_positions
         self._database = Database(database_url, size=2)
         stop = Event()
-        self._events = EventPublisher(self._database, make_publisher(settings, Event()))
+        retention = SnapshotRetention(self._database, settings.position_snapshot_days)
+        self._events = EventPublisher(self._database, make_publisher(settings, Event()), retention.look)
         day_start = time.fromisoformat(settings.risk_day_start)
         self._monitor = PositionMonitor(
             self._route,
