@@ -21,7 +21,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from services.signals.dialling import connect, resolve
@@ -59,6 +59,7 @@ class _Adapter(HTTPAdapter):
     def __init__(self, exchange: Exchange, authorities: ssl.SSLContext | None) -> None:
         self._exchange = exchange
         self._authorities = authorities
+        self._pool: ConnectionPool | None = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(
@@ -73,6 +74,22 @@ class _Adapter(HTTPAdapter):
             "http": partial(_Pool, self._exchange),
             "https": partial(_TlsPool, self._exchange),
         }
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> ConnectionPool:
+        """Look the connection up once: there is one gateway, and no proxy."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:  # noqa: ARG002 — as above
+        """Return the path, which is all that is sent where there is no proxy."""
+        return request.path_url
+
+    def close(self) -> None:
+        self._pool = None
+        super().close()
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave the connection as it is: its context holds the authorities, and checks name and chain."""
@@ -97,6 +114,7 @@ class _Connection(HTTPConnection):
         super().__init__(host, port, **kwargs)
         self._exchange = exchange
         self._used_at = 0.0
+        self._pieces: list[bytes] | None = None
         self.response_class = partial(_Response, exchange)  # type: ignore[assignment]  # is only called
 
     @property
@@ -105,7 +123,20 @@ class _Connection(HTTPConnection):
         idle = time.monotonic() - self._used_at
         return idle < self._exchange.reuse_seconds and super().is_connected
 
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request in one piece: whoever gets its head by itself is woken up twice."""
+        pieces: list[bytes] = []
+        self._pieces = pieces
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._pieces = None
+        self.send(b"".join(pieces))
+
     def send(self, data: Any) -> None:
+        if self._pieces is not None:
+            self._pieces.append(data)
+            return
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self._exchange.left())
