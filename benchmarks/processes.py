@@ -110,16 +110,26 @@ def running_worker(
 
 
 @contextmanager
-def running_poster(
-    redis_url: str, gateway_url: str, channel: str, *, threads: int, posts: int
+def running_poster(  # noqa: PLR0913 — all of them are its order
+    redis_url: str,
+    gateway_url: str,
+    channel: str,
+    *,
+    threads: int,
+    posts: int,
+    database_url: str | None = None,
 ) -> Iterator[None]:
-    """Run the bare poster: at every message of `channel` it posts `posts` signals over `threads` threads."""
+    """Run the bare poster: at every message of `channel` it posts `posts` signals over `threads` threads.
+
+    With one thread it can write them into a database before.
+    """
     order = {
         "redis_url": redis_url,
         "gateway_url": gateway_url,
         "channel": channel,
         "threads": threads,
         "posts": posts,
+        "database_url": database_url,
     }
     command = [sys.executable, "-m", "benchmarks.bare_poster"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=REPOSITORY)  # noqa: S603 — as above
