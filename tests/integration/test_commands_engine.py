@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from services.db_client import Database
 from tests.engine_tables import write_universe
+from tests.hook import receiving
 from tests.integration.command_line import command
-from tests.support import REPOSITORY, running_process
+from tests.support import REPOSITORY, eventually, running_process
 
 
 @pytest.fixture
@@ -55,11 +57,34 @@ def test_wrong_use_ends_with_2_before_any_database_is_started(
     assert "DATABASE_URL is not set" not in ended.output
 
 
-def test_a_schedule_says_when_it_is_due_and_ends_at_sigterm(database_url: str, data: Path) -> None:
-    program = [sys.executable, str(REPOSITORY / "main.py"), "engine", "schedule", "15:30 Asia/Kolkata"]
-    settings = {"DATABASE_URL": database_url, "NOTIFY_URLS": ""}
-    words = ["--strategies", "mock", "--data", str(data)]
-    with running_process([*program, *words], settings) as process:
-        assert "T10:00:00+00:00" in process.said("next due ")
-        process.terminate()
-        assert process.wait() == 0
+def test_a_schedule_catches_up_what_it_missed_tells_of_it_and_ends_at_sigterm(
+    database_url: str, data: Path
+) -> None:
+    database = Database(database_url)
+    with database.transaction() as cursor:
+        cursor.execute("INSERT INTO engine_schedules (name, due_at) VALUES ('daily', '2026-01-01')")
+    words = ["engine", "schedule", "15:30 Asia/Kolkata", "--strategies", "mock", "--data", str(data)]
+    with receiving() as hook:
+        settings = {
+            "DATABASE_URL": database_url,
+            "NOTIFY_URLS": f"json://127.0.0.1:{hook.server_port}/t0ken",
+            "LOG_LEVEL": "DEBUG",
+        }
+        program = [sys.executable, str(REPOSITORY / "main.py"), *words, "--name", "daily", "--workers", "1"]
+        with running_process(program, settings) as process:
+            assert "T10:00:00+00:00" in process.said("next due ")
+            eventually(lambda: _outcome(database).startswith("finished: 2 of 2 runs"), 30)
+            process.terminate()
+            assert process.wait() == 0
+            assert "t0ken" not in process.output
+    database.close()
+    [told] = hook.received
+    assert told["title"] == "Engine finished"
+    assert told["message"].startswith("finished: 2 of 2 runs")
+
+
+def _outcome(database: Database) -> str:
+    with database.transaction() as cursor:
+        cursor.execute("SELECT coalesce(outcome, '') FROM engine_schedules")
+        row = cursor.fetchone()
+    return "" if row is None else str(row[0])
