@@ -106,7 +106,7 @@ class ApprovalDesk:
         """Write what a message starts, or why it starts nothing; return which, in one word."""
         try:
             approval = read_approval(message.payload)
-            is_new = self._begin(approval, msgspec.json.decode(message.payload)["config"])
+            is_new = self._begin(approval, _config_as_sent(message.payload))
         except ApprovalRefused as refusal:
             return self._turn_down(message, refusal)
         except StorageConflict as error:
@@ -130,3 +130,12 @@ class ApprovalDesk:
             "approval_refused", source=str(message.place), reason=refusal.reason, problems=refusal.problems
         )
         return "refused"
+
+
+def _config_as_sent(payload: bytes) -> dict[str, Any]:
+    """Return the config with all that was sent, for the record; fields that nobody reads may be no JSON."""
+    try:
+        config: dict[str, Any] = msgspec.json.decode(payload)["config"]
+    except msgspec.DecodeError as error:
+        raise ApprovalRefused("not_json", [str(error)]) from None
+    return config

@@ -58,6 +58,7 @@ def test_a_later_approval_of_the_same_strategy_is_another_execution(database_url
         (b"{", "not_json"),
         (encoded(approval_message(allocation={"AAPL": 0.9, "MSFT": 0.9})), "invalid_approval"),
         (encoded(approval_message(name="a\x00b")), "not_recorded"),
+        (encoded(approval_message(nobody_reads_it=float("nan"))), "not_json"),
     ],
 )
 def test_what_is_refused_is_told_with_its_reason_and_kept_in_the_dead_letters(
