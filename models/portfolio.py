@@ -47,7 +47,8 @@ class Holding(Struct, frozen=True):
     """What is held of one symbol: `quantity` is negative when short, and `cost` has its sign.
 
     `cost` is what was paid for it (received, when short), by average cost. `trade_pnl` is what the round trip
-    under way has realised, after its fees. `last_price` is the one of the last fill.
+    under way has realised, after its fees. `last_price` is the one of the last fill, or a later one of the
+    market that was written down.
     """
 
     quantity: Decimal = ZERO

@@ -1,12 +1,14 @@
 """Executions and their orders as rows, and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from models.portfolio import Ledger, decimal_of
 from models.portfolio_execution import Execution, ExecutionOrder, ExecutionState, ExecutionStatus, OrderStatus
 from services.portfolio.approval import read_config
 from services.portfolio.events import encode_positions
@@ -79,7 +81,7 @@ def read_execution(row: Row, orders: Iterable[Row], now: datetime) -> Execution:
         user_id=UUID(row["user_id"]),
         approved_at=row["approved_at"],
         config=config,
-        ledger=replayed(config.initial_capital, fills),
+        ledger=_marked(replayed(config.initial_capital, fills), row["positions"]),
         started_at=row["started_at"],
         watched_since=now,
         status=ExecutionStatus(row["status"]),
@@ -88,6 +90,19 @@ def read_execution(row: Row, orders: Iterable[Row], now: datetime) -> Execution:
         open_orders={each.order_id: each for each in known if not each.status.final},
         rebalanced_at=row["last_rebalanced_at"],
         stopped_at=row["stopped_at"],
+    )
+
+
+def _marked(ledger: Ledger, positions: Mapping[str, Mapping[str, Any]]) -> Ledger:
+    """Value what is held as it was last: until prices come again those of the fills may be of long ago."""
+    return replace(
+        ledger,
+        holdings={
+            symbol: replace(each, last_price=decimal_of(positions[symbol]["price"]))
+            if symbol in positions
+            else each
+            for symbol, each in ledger.holdings.items()
+        },
     )
 
 

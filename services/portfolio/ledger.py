@@ -64,7 +64,7 @@ def after(ledger: Ledger, fill: Fill) -> Ledger:
 
 
 def valued(ledger: Ledger, prices: Mapping[str, Decimal]) -> Valuation:
-    """Value the books at these prices; what has none is valued at the price of its last fill."""
+    """Value the books at these prices; what has none is valued at its last price."""
     with localcontext(EXACT):
         marks = {symbol: prices.get(symbol, each.last_price) for symbol, each in ledger.holdings.items()}
         values = {symbol: booked(each.quantity * marks[symbol]) for symbol, each in ledger.holdings.items()}

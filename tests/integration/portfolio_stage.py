@@ -45,16 +45,18 @@ class OpenGate:
         self.verdict: Callable[[Order], Verdict] = lambda _: Approved()
         self.accounts: dict[str, int] = {}
         self.reserved: set[str] = set()
+        self.ledgers: dict[str, Ledger] = {}
 
     def open(
         self,
         account: str,
         own: RiskParams,  # noqa: ARG002 — this desk measures nothing
-        ledger: Ledger,  # noqa: ARG002 — same
+        ledger: Ledger,
         in_flight: Iterable[Order] = (),
     ) -> None:
         on_their_way = {order.order_id for order in in_flight}
         self.accounts[account] = len(on_their_way)
+        self.ledgers[account] = ledger
         self.reserved |= on_their_way
 
     def close(self, account: str) -> None:

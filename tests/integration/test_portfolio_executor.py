@@ -88,6 +88,19 @@ def test_after_a_restart_it_goes_on_where_it_was_and_orders_nothing_twice(databa
         ]
 
 
+def test_after_a_restart_positions_are_worth_what_they_were_and_not_what_they_cost(database_url: str) -> None:
+    """Else the day's loss would be measured from this morning's market to prices of long ago."""
+    with running(database_url, check_seconds=0.1) as stage:
+        bought(stage)
+        stage.see(AAPL=130, MSFT=104.5)
+        eventually(lambda: execution(database_url)["positions"]["AAPL"]["price"] == 130)
+        eventually(lambda: execution(database_url)["positions"]["MSFT"]["price"] == 104.5)
+    with running(database_url) as again:
+        ledger = next(iter(eventually(lambda: again.gate.ledgers).values()))
+    prices = {symbol: each.last_price for symbol, each in ledger.holdings.items()}
+    assert prices == {"AAPL": Decimal(130), "MSFT": Decimal("104.5")}
+
+
 def test_orders_that_were_written_and_never_given_are_given_after_the_restart(database_url: str) -> None:
     lost = Broker(holds=True)
     with running(database_url, lost) as stage:
