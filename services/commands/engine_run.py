@@ -34,6 +34,9 @@ Repairs = Annotated[
 Calendar = Annotated[str | None, typer.Option(help="Exchange whose days count, like XNYS.")]
 Timeframe = Annotated[str | None, typer.Option(help="Of the bars; by default the step that most keep.")]
 Strategies = Annotated[str, typer.Option(help="Names, with commas between.")]
+Symbols = Annotated[
+    list[str] | None, typer.Option("--symbol", help="Trade only this one; may be given more than once.")
+]
 Params = Annotated[
     list[str] | None, typer.Option("--param", help="STRATEGY.NAME=VALUE; may be given more than once.")
 ]
@@ -60,6 +63,7 @@ def _request(given: Mapping[str, Any]) -> "EngineRequest":
     return EngineRequest(
         strategies=given["strategies"],
         data=given["data"],
+        symbols=given["symbol"] or (),
         params=given["param"] or (),
         options=EngineOptions(
             cash=given["cash"],
@@ -83,6 +87,7 @@ def make_run(stop: StopSignal) -> Callable[..., int]:
     def run(
         strategies: Strategies,
         data: Data,
+        symbol: Symbols = None,
         param: Params = None,
         workers: Workers = None,
         resume: Resume = False,
@@ -123,6 +128,7 @@ def make_schedule(stop: StopSignal) -> Callable[..., None]:
         data: Data,
         calendar: Calendar = None,
         name: Annotated[str, typer.Option(help="Machines that share it share the runs.")] = "engine",
+        symbol: Symbols = None,
         param: Params = None,
         workers: Workers = None,
         repair: Repairs = None,

@@ -51,9 +51,13 @@ class Summary(Struct, frozen=True):
 
 @dataclass(kw_only=True)
 class Engine:
-    """Runs strategies over a universe. `watch` is told how far it is, `stop` ends it between two results."""
+    """Runs strategies over the symbols of a universe that are `traded`.
+
+    `watch` is told how far it is, `stop` ends it between two results.
+    """
 
     universe: Universe
+    traded: Sequence[SymbolSlice]
     strategies: Sequence[StrategyPlan]
     options: EngineOptions
     table: ResultTable
@@ -66,7 +70,7 @@ class Engine:
 
         With `resume` runs that failed before count as there, with `fresh` nothing does.
         """
-        self.progress.runs = len(self.universe.slices) * len(self.strategies)
+        self.progress.runs = len(self.traded) * len(self.strategies)
         self.table.begin()
         writer = _Writer(self.table)
         for result in crew.results(self._tasks(resume=resume, fresh=fresh), self.stop):
@@ -83,7 +87,7 @@ class Engine:
         return Summary(
             status,
             batch_id,
-            len(self.universe.slices),
+            len(self.traded),
             self.progress,
             ranking,
             self.table.failures(),
@@ -94,9 +98,8 @@ class Engine:
 
     def _tasks(self, *, resume: bool, fresh: bool) -> Iterator[Task]:
         """Give what is to be done, symbol by symbol, looking some hundred of them up at a time."""
-        slices = list(self.universe)
-        for start in range(0, len(slices), SYMBOLS_AT_ONCE):
-            tasks = [self._task(each) for each in slices[start : start + SYMBOLS_AT_ONCE]]
+        for start in range(0, len(self.traded), SYMBOLS_AT_ONCE):
+            tasks = [self._task(each) for each in self.traded[start : start + SYMBOLS_AT_ONCE]]
             ids = [run.run_id for task in tasks for run in task.runs]
             there = set() if fresh else self.table.reuse(ids, failed_too=resume)
             self.progress.reused += len(there)

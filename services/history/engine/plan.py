@@ -69,9 +69,11 @@ def run_plans(
         yield RunPlan(run_id, strategy, data_hash)
 
 
-def batch_id(strategies: Sequence[StrategyPlan], data_hash: str, options: EngineOptions) -> str:
+def batch_id(
+    strategies: Sequence[StrategyPlan], data_hash: str, options: EngineOptions, symbols: Sequence[str] = ()
+) -> str:
     """Return the id of a batch: the same strategies over the same data by the same rules are one."""
-    return _derive("batch", data_hash, *strategies, options)
+    return _derive("batch", data_hash, *strategies, options, *sorted(set(symbols)))
 
 
 def _derive(*parts: str | StrategyPlan | EngineOptions) -> str:

@@ -26,10 +26,14 @@ from strategies.registry import StrategyRegistry
 
 
 class EngineRequest(Struct, frozen=True, kw_only=True):
-    """What somebody asks of the engine; `params` are texts like `momentum.lookback=60`."""
+    """What somebody asks of the engine; `params` are texts like `momentum.lookback=60`.
+
+    Without `symbols` all of the file are traded; with them the others can still be watched.
+    """
 
     strategies: str
     data: Path
+    symbols: Sequence[str] = ()
     params: Sequence[str] = ()
     options: EngineOptions = EngineOptions()
     workers: int = 1
@@ -68,10 +72,11 @@ class EngineService:
         began = monotonic()
         strategies, options = check_request(request, self.registry), request.options
         with Universe.read(request.data, timeframe=request.timeframe) as universe:
+            traded = universe.chosen(request.symbols)
             batch = Batch(
-                batch_id(strategies, universe.data_hash, options),
+                batch_id(strategies, universe.data_hash, options, request.symbols),
                 tuple(strategies),
-                len(universe.slices),
+                len(traded),
                 str(request.data).encode(errors="replace").decode(),
                 universe.data_hash,
                 options,
@@ -79,6 +84,7 @@ class EngineService:
             table = ResultTable(self.database, batch)
             engine = Engine(
                 universe=universe,
+                traded=traded,
                 strategies=strategies,
                 options=options,
                 table=table,

@@ -6,7 +6,7 @@ a file of our own, from which each process reads the symbol that it works on.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +16,7 @@ from models.errors import ConfigError
 from services.history.engine.spool import Spool
 from services.history.rows import LAYOUT, NO_TIME, SymbolRows, timeframe_of
 from services.history.table_file import table_rows
+from strategies.parameters import suggest
 
 BUFFER_BYTES = 16 * 1024 * 1024
 
@@ -82,6 +83,13 @@ class Universe:
 
     def __iter__(self) -> Iterator[SymbolSlice]:
         return iter(self.slices.values())
+
+    def chosen(self, symbols: Collection[str]) -> list[SymbolSlice]:
+        """Return these symbols, or all where none are named. Raises ConfigError for one that is not there."""
+        for symbol in symbols:
+            if symbol not in self.slices:
+                raise ConfigError(f"the file has no symbol {symbol!r}{suggest(symbol, self.slices)}")
+        return [each for each in self if not symbols or each.symbol in symbols]
 
     def close(self) -> None:
         """Take the file of our own away."""
