@@ -214,7 +214,7 @@ def test_a_strategy_hears_the_symbols_that_it_watches_and_says_which_are_missing
     assert all(count == 1 for _, count in held)  # of S001 and S002 the better one, never both
     some = run_engine(database, data, "sector_rotation", params=params, symbols=["S001", "S002"])
     assert (some.symbols, some.progress.runs, some.progress.reused) == (2, 2, 2)
-    with pytest.raises(ConfigError, match="no symbol 'S01'; did you mean 'S001'"):
+    with pytest.raises(ConfigError, match="no symbol 'S01'; it has S001"):
         run_engine(database, data, "mock", symbols=["S01"])
     write_universe(data, 3, last=1.0)
     again = run_engine(database, data, "sector_rotation,mock", params=params)

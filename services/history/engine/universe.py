@@ -7,6 +7,7 @@ a file of our own, from which each process reads the symbol that it works on.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,6 @@ from models.errors import ConfigError
 from services.history.engine.spool import Spool
 from services.history.rows import LAYOUT, NO_TIME, SymbolRows, timeframe_of
 from services.history.table_file import table_rows
-from strategies.parameters import suggest
 
 BUFFER_BYTES = 16 * 1024 * 1024
 
@@ -88,7 +88,9 @@ class Universe:
         """Return these symbols, or all where none are named. Raises ConfigError for one that is not there."""
         for symbol in symbols:
             if symbol not in self.slices:
-                raise ConfigError(f"the file has no symbol {symbol!r}{suggest(symbol, self.slices)}")
+                near = get_close_matches(symbol, self.slices, n=3)
+                hint = f"; it has {', '.join(near)}" if near else f" among its {len(self.slices)}"
+                raise ConfigError(f"the file has no symbol {symbol!r}{hint}")
         return [each for each in self if not symbols or each.symbol in symbols]
 
     def close(self) -> None:
