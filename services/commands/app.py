@@ -23,6 +23,7 @@ from services.commands.gateway import gateway
 from services.commands.intake import make_intake
 from services.commands.migrate import migrate
 from services.commands.oms import oms
+from services.commands.replay import make_record, replay
 from services.commands.session import sessions
 from services.commands.signals import signals
 from services.commands.strategies import strategies
@@ -39,6 +40,9 @@ IN_THE_WAY = {
     errno.EROFS,
 }
 """What a place on the disk can have against being written to, which is no fault of the program."""
+
+
+ENDING_IN_ORDER = {"intake", "engine", "record"}  # like the worker
 
 
 class ExitCode(IntEnum):
@@ -86,7 +90,7 @@ def build(stop: StopSignal) -> typer.Typer:
     def default(context: typer.Context) -> None:
         if context.invoked_subcommand is None:
             raise typer.Exit(worker.run(stop))
-        if context.invoked_subcommand not in {"intake", "engine"}:  # which end in order, like the worker
+        if context.invoked_subcommand not in ENDING_IN_ORDER:
             stop.release()
 
     app.command()(demo)
@@ -98,6 +102,8 @@ def build(stop: StopSignal) -> typer.Typer:
     app.command()(halt)
     app.command()(resume)
     app.command()(backtest)
+    app.command("record")(make_record(stop))
+    app.command()(replay)
     app.add_typer(sessions, name="session")
     app.add_typer(signals, name="signals")
     app.add_typer(executions, name="executions")

@@ -8,8 +8,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """Give what is to be told of each advance; None where stderr is no terminal."""
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None] | None]:
+    """Give what is to be told of each advance, of so many or of nobody knows how many.
+
+    None where stderr is no terminal.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None

@@ -10,19 +10,22 @@ import redis
 
 from models.market_data import Bar
 from models.session import SessionState
+from services.demo.audience import Worker
 from services.demo.failure import DemoFailed
 from services.demo.ledger_view import LedgerView
 from services.demo.lineup import Entry
-from services.demo.replay import Reader, Replay
 from services.demo.screen import Board, Standing
 from services.demo.stage import Stage
 from services.demo.worker_view import SessionView
+from services.history.feed import message_of
+from services.history.replay import Replay, ReplayStalled, per_second
 from services.redis_client import make_client
 
 CASH = 100_000  # of each account, as the gateway opens it
 RUNNING_SECONDS = 20.0
 AT_REST_SECONDS = 30.0  # without any progress
 POLL_SECONDS = 0.05
+GRAIN_SECONDS = 0.1  # at a steady pace; the worker is asked after each how far it is
 
 
 class Play:
@@ -38,12 +41,20 @@ class Play:
 
     def run(self, speed: float | None) -> None:
         """Publish every bar. Raises DemoFailed when the worker does not keep up or ends."""
-        reader = Reader(delivered=lambda: self._stage.view.vitals().delivered, check=self._stage.check)
+        worker = Worker(delivered=lambda: self._stage.view.vitals().delivered, check=self._stage.check)
+        schedule = None if speed is None else per_second(speed)
         try:
             with closing(make_client(self._stage.addresses.redis_url)) as client:
-                for published in Replay(client, self._bars, speed).run(reader):
+                replay = Replay(client, map(message_of, self._bars), schedule, grain=GRAIN_SECONDS)
+                for published in replay.run(worker):
+                    if replay.unheard:
+                        raise DemoFailed(
+                            f"{replay.unheard} bars were published while the worker was not subscribed"
+                        )
                     if self._board.is_due():
                         self._show(published)
+        except ReplayStalled as error:
+            raise DemoFailed(f"the worker stopped reading: {error}") from error
         except redis.RedisError as error:
             raise DemoFailed(f"Valkey does not take bars any more: {error}") from error
 
