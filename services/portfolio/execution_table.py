@@ -67,6 +67,10 @@ SIGNALS = "SELECT signal_id, status, report FROM signals WHERE signal_id = ANY(%
 UNFINISHED = {"pending", "sending"}
 
 
+class ExecutedElsewhere(StorageUnavailable):
+    """Another worker executes the portfolios, until it ends or loses its connection."""
+
+
 class ExecutionTable:
     """Reads and writes executions. For one thread; `database` is its own, of one connection.
 
@@ -132,7 +136,7 @@ class ExecutionTable:
                     raise StorageUnavailable("the connection was lost: executions must be read again")
                 cursor.execute("SELECT pg_try_advisory_lock(%s)", (EXECUTOR_LOCK,))
                 if cursor.fetchone() != (True,):
-                    raise StorageUnavailable("another worker executes the portfolios of this database")
+                    raise ExecutedElsewhere("another worker executes the portfolios of this database")
                 self._connection = cursor.connection
             yield cursor
 

@@ -20,6 +20,7 @@ from models.execution import ExecutionReport
 from models.portfolio_execution import Execution, ExecutionStatus
 from services.portfolio.execution_parts import Command, ExecutorParts
 from services.portfolio.execution_steps import ExecutionSteps
+from services.portfolio.execution_table import ExecutedElsewhere
 from services.portfolio.progress import may_resume
 from services.telemetry.logs import Throttle
 
@@ -126,11 +127,19 @@ class PortfolioExecutor:
                     self._wake.wait(PASS_SECONDS)
                 self._wake.clear()
             except (StorageUnavailable, ConfigError) as error:
+                if isinstance(error, ExecutedElsewhere):
+                    self._leave()
                 self._trouble(str(error))
                 self._throttle.log(log.warning, "executions_wait", key="storage", reason=str(error))
             except Exception as error:  # the loop of a thread: what is wrong with one step must not end all
                 self._trouble(f"internal error: {error}")
                 log.exception("portfolio_thread_failed")
+
+    def _leave(self) -> None:
+        """Measure executions no more that another worker has taken over."""
+        gone, self._executions = self._executions, {}
+        for execution in gone.values():
+            self.steps.forget(execution)
 
     def _trouble(self, reason: str) -> None:
         self.reason, self._is_read = reason, False

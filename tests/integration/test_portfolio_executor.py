@@ -5,6 +5,8 @@ from decimal import Decimal
 from itertools import cycle
 
 from models.risk import Approved, Reduced, Refused, Rule
+from services.db_client import Database
+from services.portfolio.execution_table import EXECUTOR_LOCK
 from tests.integration.durable_outbox import execute
 from tests.integration.portfolio_stage import (
     Broker,
@@ -154,6 +156,30 @@ def test_only_one_of_two_workers_executes(database_url: str) -> None:
         eventually(waiting.executor.executions, 15)
         waiting.see(AAPL=90, MSFT=100)
         eventually(lambda: [row["reason"] for row in orders(database_url)][2:] == ["stop_loss"])
+
+
+def test_a_worker_that_another_one_took_over_from_measures_nothing_any_more(database_url: str) -> None:
+    with running(database_url) as stage:
+        bought(stage)
+        assert stage.gate.accounts
+        database = Database(database_url, size=1)
+
+        def taken_over() -> bool:
+            with database.transaction() as cursor:  # the one that has the lock is cut off
+                cursor.execute(
+                    """SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+                )
+                cursor.execute("SELECT pg_try_advisory_lock(%s)", (EXECUTOR_LOCK,))
+                return cursor.fetchone() == (True,)
+
+        eventually(taken_over)
+        stage.executor.look_for_new()
+        eventually(lambda: "another worker" in (stage.executor.reason or ""))
+        assert (stage.gate.accounts, stage.executor.executions()) == ({}, [])
+        database.close()
+        eventually(stage.executor.executions)
+        assert stage.gate.accounts
 
 
 def test_what_the_tables_refuse_of_one_execution_does_not_hold_up_another(database_url: str) -> None:
