@@ -38,7 +38,7 @@ class RiskOffice:
             now,
         )
         switch = _NeverHalted()
-        self._desk = RiskDesk(rules.limits, book, switch, lambda _: None, now)
+        self._desk = RiskDesk(rules.limits, book, switch, lambda _: None, now=now)
         self._guard = Guard(self._desk, switch, checks_sessions=True)
         book.remember({})
         account = Account(limits=rules.limits, fixed_value=rules.portfolio_value)

@@ -39,6 +39,8 @@ class ExecutionSteps:
         """Return the executions of the table that have not ended and are not known; follow their prices."""
         parts = self._parts
         found = parts.table.live(parts.clock(), list(known))
+        if found:
+            parts.review.recall()
         for execution in found:
             parts.monitor.follow(execution)
             parts.review.begin(execution)

@@ -23,6 +23,10 @@ log = structlog.get_logger(__name__)
 class RiskGate(Protocol):
     """What is needed of the risk desk, which is the one of services/risk."""
 
+    @property
+    def recall(self) -> Callable[[], None]:
+        """Finds out how another worker left the accounts that are opened next; raises StorageUnavailable."""
+
     def open(self, account: str, own: RiskParams, ledger: Ledger, in_flight: Iterable[Order] = ()) -> None:
         """Measure an account from now on."""
 
@@ -61,6 +65,10 @@ class RiskReview:
 
     def __init__(self, desk: RiskGate) -> None:
         self._desk = desk
+
+    def recall(self) -> None:
+        """Find out what another worker knew of executions that begin here next: their days, their halts."""
+        self._desk.recall()
 
     def begin(self, execution: Execution) -> None:
         """Have an execution measured from now on, its open orders counted as on their way."""

@@ -65,12 +65,13 @@ def make_risk(
     switch = KillSwitch(settings.redis_url, switched)
     days = DayWatch(limits, time.fromisoformat(settings.risk_day_start))
     book = RiskBook(days, settings.risk_max_orders_per_second)
-    desk = RiskDesk(limits, book, switch, recorder.add)
     sessions = _sessions(settings, limits, book, database, unfinished) if settings.risk_enabled else None
     store: RiskStates = RedisRiskStates(settings.redis_url)
     if database is not None:
         store = PostgresRiskStates(database)
-    keeper = RiskKeeper(desk, recorder, StateKeeping(store, book, sessions), sessions, lambda: switch.resume)
+    keeping = StateKeeping(store, book, sessions)
+    desk = RiskDesk(limits, book, switch, recorder.add, recall=keeping.recall)
+    keeper = RiskKeeper(desk, recorder, keeping, sessions, lambda: switch.resume)
     return Risk(desk, Guard(desk, switch, checks_sessions=settings.risk_enabled), switch, keeper)
 
 

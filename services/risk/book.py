@@ -17,7 +17,7 @@ from models.portfolio import EXACT, ZERO
 from models.risk import Approved, Order, Reduced, Refused, Rule, Verdict
 from services.risk.account import Account, Books, Reservation
 from services.risk.checks import Snapshot, check
-from services.risk.day_watch import DayNews, DayWatch
+from services.risk.day_watch import EVERYTHING, DayNews, DayWatch
 from services.risk.days import Day
 from services.risk.holdings import Holdings
 from services.risk.lines import NOTHING
@@ -119,6 +119,15 @@ class RiskBook:
             self._remembered = dict(days)
             self.days.restore(held, self._remembered)
             self.news.extend(self.days.look(held, self._now()))
+
+    def recall(self, days: Mapping[str, Day]) -> None:
+        """Take the days of accounts that are not here, for when they are opened, and a halt of everything."""
+        with self.holdings() as held:
+            if self._remembered is not None:
+                self._remembered |= {name: day for name, day in days.items() if name not in held.accounts}
+                if (whole := days.get(EVERYTHING)) is not None:
+                    self.days.recall(whole)
+                self.days.opened(held)
 
     @contextmanager
     def holdings(self) -> Iterator[Holdings]:

@@ -1,7 +1,7 @@
 """The trading day of every account and of all together: when it begins, what was lost, who is halted."""
 
 from collections.abc import Mapping
-from datetime import datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -53,6 +53,17 @@ class DayWatch:
     def all(self) -> Day | None:
         """The day of all accounts together."""
         return self._all
+
+    @property
+    def today(self) -> date | None:
+        """The trading day; None before the first look."""
+        return None if self._all is None else self._all.day
+
+    def recall(self, day: Day) -> None:
+        """Take over a halt of everything that another worker has declared today."""
+        ours = self._all
+        if ours is not None and ours.day == day.day and ours.halted is None and day.halted is not None:
+            self._all = replace(ours, halted=day.halted, halted_at=day.halted_at, warned=True)
 
     def losses(self, holdings: Holdings, account: Account, name: str) -> tuple[DayLoss, ...]:
         """Return what an account lost today, and what all lost together, where either needs to be said."""

@@ -23,16 +23,21 @@ class RiskDesk:
     """Judges orders of accounts by the worker's limits, and has recorded what is worth it.
 
     `record` takes events and never waits. Safe from every thread; `check` and `mark` never wait either.
+    `recall` finds out, by asking the store, how another worker left the accounts that are opened next; it
+    raises StorageUnavailable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — the last two have defaults for tests
         self,
         limits: Limits,
         book: RiskBook,
         switch: Switch,
         record: Callable[[RiskEvent], None],
+        *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        recall: Callable[[], None] = lambda: None,
     ) -> None:
+        self.recall = recall
         self.limits = limits
         self.book = book
         self.mark = book.marks.tell

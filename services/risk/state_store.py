@@ -1,6 +1,7 @@
 """Where risk states are kept: in PostgreSQL, or in Redis where there is none."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, Protocol
 
 import msgspec
@@ -27,7 +28,8 @@ SAVE = """
         warned = excluded.warned, halted_reason = excluded.halted_reason, halted_at = excluded.halted_at,
         books = excluded.books, saved_at = excluded.saved_at
 """
-FORGET = "DELETE FROM risk_state WHERE account = ANY(%s)"
+# What is of today another worker may measure now: it is not ours to forget.
+FORGET = "DELETE FROM risk_state WHERE account = ANY(%s) AND trading_day < %s"
 
 
 class RiskStates(Protocol):
@@ -36,8 +38,8 @@ class RiskStates(Protocol):
     def load(self) -> list[SavedAccount]:
         """Return every account. Raises StorageUnavailable, and StorageConflict for what cannot be read."""
 
-    def save(self, accounts: Sequence[SavedAccount], gone: Sequence[str]) -> None:
-        """Keep accounts in place of what was kept of them, and those that are gone no longer.
+    def save(self, accounts: Sequence[SavedAccount], gone: Sequence[str], before: date = date.max) -> None:
+        """Keep accounts in place of what was kept of them; those that are gone no longer, if of earlier days.
 
         Raises StorageUnavailable: perhaps it was done, and may be done again.
         """
@@ -64,11 +66,11 @@ class PostgresRiskStates:
             for account, day, opening, warned, halted, halted_at, books, saved_at in rows
         ]
 
-    def save(self, accounts: Sequence[SavedAccount], gone: Sequence[str]) -> None:
+    def save(self, accounts: Sequence[SavedAccount], gone: Sequence[str], before: date = date.max) -> None:
         """Keep accounts, and forget those that are gone, in one transaction. Raises StorageUnavailable."""
         with self._database.transaction() as cursor:
             if gone:
-                cursor.execute(FORGET, (list(gone),))
+                cursor.execute(FORGET, (list(gone), before))
             for each in sorted(accounts, key=lambda one: one.account):
                 day, books = each.day, msgspec.json.encode(each.books).decode()
                 row = (each.account, day.day, day.opening, day.warned, day.halted, day.halted_at)
@@ -89,8 +91,11 @@ class RedisRiskStates:
             raise StorageUnavailable(f"Redis does not give the risk states: {error}") from error
         return [_read(entry, SavedAccount) for entry in entries]
 
-    def save(self, accounts: Sequence[SavedAccount], gone: Sequence[str]) -> None:
-        """Keep accounts, and forget those that are gone. Raises StorageUnavailable."""
+    def save(self, accounts: Sequence[SavedAccount], gone: Sequence[str], before: date = date.max) -> None:  # noqa: ARG002
+        """Keep accounts, and forget those that are gone. Raises StorageUnavailable.
+
+        Without a database there are no executions, so that no other worker has accounts of its own here.
+        """
         pipeline = self._client.pipeline(transaction=True)
         if gone:
             pipeline.hdel(STATES, *gone)

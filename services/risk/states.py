@@ -44,6 +44,11 @@ class StateKeeping:
         self.is_loaded = True
         log.info("risk_state_loaded", accounts=len(found))
 
+    def recall(self) -> None:
+        """Take the days of accounts that another worker had until now, as it left them. From any thread."""
+        if self.is_loaded:
+            self._book.recall({each.account: each.day for each in self._store.load()})
+
     def save(self) -> None:
         """Write what changed since the last time."""
         with self._book.holdings() as held:
@@ -55,7 +60,7 @@ class StateKeeping:
         changed = [each for each in states if not each.says_the_same(self._written.get(each.account))]
         gone = [name for name in self._written if name not in days and self._may_forget(name)]
         if changed or gone:
-            self._store.save(changed, gone)
+            self._store.save(changed, gone, self._book.days.today or datetime.now(UTC).date())
         self._written |= {each.account: each for each in changed}
         for name in gone:
             del self._written[name]

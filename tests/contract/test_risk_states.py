@@ -1,7 +1,7 @@
 """What every store of risk states does: PostgreSQL, and Redis where there is none."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -58,6 +58,18 @@ def test_a_newer_state_takes_the_place_of_an_older_one_and_what_is_gone_is_forgo
     store.save([newer], ["e1"])
     store.save([], ["e1"])
     assert found(store) == {"e2": newer}
+
+
+def test_what_another_worker_measures_today_is_not_forgotten(database_url: str) -> None:
+    database = Database(database_url)
+    store = PostgresRiskStates(database)
+    theirs = SavedAccount(account="e1", day=HALTED, saved_at=NOON)
+    store.save([theirs], [])
+    store.save([], ["e1"], HALTED.day)
+    assert found(store) == {"e1": theirs}
+    store.save([], ["e1"], HALTED.day + timedelta(days=1))
+    assert found(store) == {}
+    database.close()
 
 
 def test_what_cannot_be_read_is_a_conflict(store: RiskStates, request: pytest.FixtureRequest) -> None:

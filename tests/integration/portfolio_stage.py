@@ -59,6 +59,9 @@ class OpenGate:
         self.ledgers[account] = ledger
         self.reserved |= on_their_way
 
+    def recall(self) -> None:
+        pass
+
     def close(self, account: str) -> None:
         self.accounts.pop(account, None)
 

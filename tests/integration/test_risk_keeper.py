@@ -81,6 +81,18 @@ def test_a_halt_outlives_the_process_and_a_word_to_resume_is_heeded_once(
         assert isinstance(judged(risk, price="20"), Refused)
 
 
+def test_who_takes_an_execution_over_knows_that_it_was_halted(redis_url: str, database_url: str) -> None:
+    """The other worker was there all the time, and has read the states long before the halt."""
+    with running(redis_url, database_url, price=60.0) as standby:
+        with running(redis_url, database_url) as leader:
+            leader.desk.open(EXECUTION, RiskParams(), BOOKS)
+            lose(leader)
+        standby.desk.recall()
+        standby.desk.open(EXECUTION, RiskParams(), BOOKS)
+        assert isinstance(judged(standby, price="60"), Refused)
+        assert standby.desk.halted(EXECUTION)
+
+
 def test_sessions_keep_their_positions_and_their_day_without_a_database(redis_url: str) -> None:
     with running(redis_url, None) as risk:
         given = order(quantity="250")
