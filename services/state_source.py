@@ -21,6 +21,9 @@ def source_hash(strategy_class: type[BaseStrategy]) -> str:
     for each in strategy_class.__mro__:
         if each in BaseStrategy.__mro__:
             continue
+        digest.update(
+            str(vars(each).get("source_text", "")).encode()
+        )  # of rules, which are no file of Python
         file = getattr(sys.modules.get(each.__module__), "__file__", None)
         try:
             digest.update(Path(file or "").read_bytes() + b"\0")

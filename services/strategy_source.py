@@ -10,6 +10,11 @@ from services.db_client import Database
 from services.freezes.suspects import Suspects
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import StrategyRegistry
+from strategies.rule_file import read_rules
+from strategies.rule_strategy import strategy_of
+
+STORED_RULES = "RULES"
+"""The `strategy_type` of rows that hold a file of rules themselves."""
 
 CATALOGUE_ROW = """
     SELECT strategy_type, parameters, python_code IS NOT NULL, is_active
@@ -81,7 +86,17 @@ class StrategySource:
             )
         if not isinstance(parameters, Mapping):
             raise StrategyRejected(f"the parameters of strategy {strategy_id} are not a JSON object")
+        if strategy_type == STORED_RULES:
+            return _from_rules(parameters)
         return StrategyRecipe(self._registry.get(strategy_type), parameters)
+
+
+def _from_rules(stored: Mapping[str, Any]) -> StrategyRecipe:
+    """Return what to build for a row whose parameters hold a file of rules, and values for its parameters."""
+    text, values = stored.get("rules"), stored.get("parameters", {})
+    if not isinstance(text, str) or not isinstance(values, Mapping):
+        raise StrategyRejected('parameters must be {"rules": "the text of the file", "parameters": {…}}')
+    return StrategyRecipe(strategy_of(read_rules(text)), values)
 
 
 def default_strategy_id(symbol: str) -> str:

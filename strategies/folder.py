@@ -11,8 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeGuard
 
-from models.errors import ConfigError, StrategyError
+from models.errors import ConfigError, StrategyError, StrategyRejected
 from strategies.base_strategy import BaseStrategy
+from strategies.rule_file import read_rule_file
+from strategies.rule_strategy import strategy_of
+
+RULE_SUFFIXES = {".yaml", ".yml"}
+SUFFIXES = {".py", *RULE_SUFFIXES}
 
 
 @dataclass(frozen=True)
@@ -24,21 +29,23 @@ class LoadFailure:
 
 
 def strategies_in(folder: Path) -> Iterator[tuple[Path, LoadFailure | list[type[BaseStrategy]]]]:
-    """Import each `*.py` of a folder, in the order of names; yield its strategies, or why there are none.
+    """Load each `*.py` and `*.yaml` of a folder, in the order of names; yield its strategies, or why not.
 
-    The folder goes to the end of `sys.path`, so that files can import each other by plain names; what is
-    installed wins over them. Raises ConfigError when the folder cannot be read.
+    A file of rules is one strategy. The folder goes to the end of `sys.path`, so that files can import each
+    other by plain names; what is installed wins over them. Raises ConfigError when it cannot be read.
     """
     folder = folder.absolute()
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix == ".py" and path.name[0] not in "_.")
+        files = sorted(
+            path for path in folder.iterdir() if path.suffix in SUFFIXES and path.name[0] not in "_."
+        )
     except OSError as error:
         raise ConfigError(f"STRATEGIES_PATH: {folder} cannot be read ({error.strerror})") from None
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
     for file in files:
         if not file.is_dir():
-            yield file, _load(file)
+            yield file, _load(file) if file.suffix == ".py" else _load_rules(file)
 
 
 def line_of(cls: type) -> str:
@@ -47,6 +54,13 @@ def line_of(cls: type) -> str:
         return f"line {inspect.getsourcelines(cls)[1]}: "
     except (OSError, TypeError):
         return ""
+
+
+def _load_rules(file: Path) -> LoadFailure | list[type[BaseStrategy]]:
+    try:
+        return [strategy_of(read_rule_file(file))]
+    except StrategyRejected as error:
+        return LoadFailure(str(file), str(error))
 
 
 def _load(file: Path) -> LoadFailure | list[type[BaseStrategy]]:

@@ -4,6 +4,7 @@ import functools
 import inspect
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,8 +18,10 @@ from strategies.macd_trend import MacdTrend
 from strategies.mean_reversion import MeanReversion
 from strategies.mock_strategy import MockStrategy
 from strategies.momentum import Momentum
-from strategies.parameters import Parameters, suggest
+from strategies.parameters import Parameters
 from strategies.rsi_reversion import RsiReversion
+from strategies.rule_file import read_rule_file
+from strategies.rule_strategy import RuleStrategy, strategy_of
 from strategies.sector_rotation import SectorRotation
 from strategies.sma_cross import SmaCross
 from strategies.trend_following import TrendFollowing
@@ -35,7 +38,9 @@ BUILT_IN: tuple[type[BaseStrategy], ...] = (
     SmaCross,
     TrendFollowing,
 )
+RULES = Path(__file__).parent / "rules"
 NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+NAME_OF_RULES = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 HOOKS = ("on_bar", "on_trade", "on_start", "on_stop", "on_execution", "on_gap", "get_state", "set_state")
 
 
@@ -46,9 +51,9 @@ class StrategyRegistry:
     'SmaCross'
     """
 
-    def __init__(self, classes: Iterable[type[BaseStrategy]] = BUILT_IN) -> None:
+    def __init__(self, classes: Iterable[type[BaseStrategy]] | None = None) -> None:
         self._classes: dict[str, type[BaseStrategy]] = {}
-        for cls in classes:
+        for cls in (*BUILT_IN, *shipped_rules()) if classes is None else classes:
             self.register(cls)
 
     def register(self, cls: type[BaseStrategy]) -> None:
@@ -67,14 +72,19 @@ class StrategyRegistry:
         try:
             return self._classes[name]
         except KeyError:
-            raise StrategyRejected(f"no strategy {name!r}{suggest(name.lower(), self._classes)}") from None
+            raise StrategyRejected(f"no strategy {name!r}{self._meant(name)}") from None
+
+    def _meant(self, name: str) -> str:
+        lowered = {each.lower(): each for each in self._classes}
+        near = get_close_matches(name.lower(), lowered, n=1)
+        return f"; did you mean {lowered[near[0]]!r}?" if near else f"; there are: {', '.join(self.names())}"
 
     def names(self) -> tuple[str, ...]:
-        """Return every name, in order."""
-        return tuple(sorted(self._classes))
+        """Return every name in order, those of classes before those of rules."""
+        return tuple(sorted(self._classes, key=lambda name: (name != name.lower(), name)))
 
     def load_folder(self, folder: Path) -> list[LoadFailure]:
-        """Add the strategies of every `*.py` in a folder; return what could not be added, and why.
+        """Add the strategies of every `*.py` and `*.yaml` in a folder; return what could not, and why.
 
         Files whose name starts with `_`, and classes whose name does, are left out. A broken file or class
         does not stop the others. Raises ConfigError when the folder itself cannot be read.
@@ -92,6 +102,12 @@ class StrategyRegistry:
         return failures
 
 
+@functools.cache
+def shipped_rules() -> tuple[type[RuleStrategy], ...]:
+    """Return the strategies that are files in `strategies/rules`."""
+    return tuple(strategy_of(read_rule_file(file)) for file in sorted(RULES.glob("*.yaml")))
+
+
 def check_strategy(cls: object) -> None:
     """Raise StrategyRejected when a class cannot be started by its name."""
     if not (isinstance(cls, type) and issubclass(cls, BaseStrategy)):
@@ -104,9 +120,10 @@ def check_strategy(cls: object) -> None:
             f"{cls.__name__}.parameters is {declared!r}; declare it as Parameters(period=Parameter(14))"
         )
     name: object = cls.name
-    if not isinstance(name, str) or not NAME.fullmatch(name) or _reads_as_uuid(name):
+    form, letters = (NAME_OF_RULES, "A-Z a-z") if issubclass(cls, RuleStrategy) else (NAME, "a-z")
+    if not isinstance(name, str) or not form.fullmatch(name) or _reads_as_uuid(name):
         raise StrategyRejected(
-            f"{cls.__name__} has the name {name!r}; a name is 1 to 64 of a-z 0-9 _ . - and no UUID, "
+            f"{cls.__name__} has the name {name!r}; a name is 1 to 64 of {letters} 0-9 _ . - and no UUID, "
             "which would mean a row of the catalogue"
         )
     asked: object = cls.deadline_ms

@@ -1,6 +1,7 @@
 """`python main.py strategies …`: which strategies a worker with these settings can start by name."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,6 +74,36 @@ def show(name: Annotated[str, typer.Argument(help="The strategy's name.")], as_j
     if described["parameters"]:
         headings = ("parameter", "type", "default", "from", "to", "choices", "meaning")
         print_table(headings, (_parameter(*item) for item in described["parameters"].items()))
+
+
+@strategies.command()
+def validate(
+    file: Annotated[Path, typer.Argument(help="A file of rules, *.yaml.", exists=True, dir_okay=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a strategy in a file can run; if not, what is wrong, where, and what was meant."""
+    from strategies.folder import RULE_SUFFIXES
+    from strategies.registry import check_strategy
+    from strategies.rule_file import read_rule_file
+    from strategies.rule_strategy import strategy_of
+
+    if file.suffix not in RULE_SUFFIXES:
+        raise typer.BadParameter(f"{file.name} is no file of rules; their names end in .yaml")
+    problems: list[str] = []
+    try:
+        strategy = strategy_of(read_rule_file(file))
+        check_strategy(strategy)
+    except StrategyRejected as error:
+        problems = str(error).split("; line ")
+        problems[1:] = [f"line {each}" for each in problems[1:]]
+    if as_json:
+        print_json({"file": str(file), "valid": not problems, "problems": problems})
+    elif not problems:
+        print_line(f"{file}: {strategy.name} can run")
+    for problem in problems if not as_json else ():
+        print_line(f"{file}: {problem}")
+    if problems:
+        raise typer.Exit(1)
 
 
 strategies.command()(inspect)

@@ -64,15 +64,17 @@ def test_a_job_takes_in_what_is_there_and_what_was_refused_can_be_replayed(
 
 
 def test_rows_are_listed_best_first_and_inspected(client: Any, redis_url: str, database_url: str) -> None:
-    publish(client, payload(current_score=0.2), payload(strategy_type="sma_cross", parameters={"fast": 5}))
+    payloads = payload(current_score=0.2), payload(strategy_type="sma_cross", parameters={"fast": 5})
+    publish(client, *payloads, payload(strategy_type="GENETIC", current_score=0.1))
     assert take_in(redis_url, database_url) is Ending.IDLE
     rows = run(redis_url, database_url, "strategies", "list", "--symbol", "BTC/USD", "--json").json
     assert [(each["strategy_type"], each["runnable"]) for each in rows] == [
         ("sma_cross", True),
-        ("SMA_RSI", False),
+        ("SMA_RSI", True),
+        ("GENETIC", False),
     ]
-    inspected = run(redis_url, database_url, "strategies", "inspect", rows[1]["strategy_id"], "--json")
-    assert inspected.json["problems"] == ["no strategy class or rule is called 'SMA_RSI', so it cannot run"]
+    inspected = run(redis_url, database_url, "strategies", "inspect", rows[2]["strategy_id"], "--json")
+    assert inspected.json["problems"] == ["no strategy class or rule is called 'GENETIC', so it cannot run"]
     assert inspected.json["performance"]["win_rate"] == 0.55
     assert inspected.json["evaluated_days"] == 365
 
@@ -145,6 +147,7 @@ def test_of_many_kills_nothing_is_lost_or_overwritten(client: Any, redis_url: st
     for number in range(3_000):
         month = number % 3 * 7 % 12 + 1  # out of order: 1, 8, 3
         given = payload(
+            strategy_type="GENETIC",
             parameters={"n": number // 3},
             current_score=month / 100,
             discovery_start_time=None,

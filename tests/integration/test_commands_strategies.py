@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from strategies.registry import BUILT_IN
+from strategies.registry import BUILT_IN, shipped_rules
 from tests.integration.command_line import Ended, command
 
 OWN = '''
@@ -52,7 +52,9 @@ def strategies(folder: Path, *words: str) -> Ended:
 def test_the_built_in_strategies_are_listed_with_what_they_do() -> None:
     ended = command("strategies", "list", "--json")
     assert ended.code == 0
-    assert {each["name"] for each in ended.json["strategies"]} == {cls.name for cls in BUILT_IN}
+    assert {each["name"] for each in ended.json["strategies"]} == {
+        cls.name for cls in (*BUILT_IN, *shipped_rules())
+    }
     assert all(each["doc"] for each in ended.json["strategies"])
     assert ended.json["failures"] == []
 
@@ -99,3 +101,15 @@ def test_one_that_cannot_be_made_cannot_be_shown(folder: Path) -> None:
     assert ended.code == 1
     assert "no luck" in ended.output
     assert "Traceback" not in ended.output
+
+
+def test_a_file_of_rules_is_validated_with_what_is_wrong_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "rule.yaml"
+    file.write_text("name: R\nentry: close > opne\nexit: close < open\n")
+    ended = command("strategies", "validate", str(file), "--json")
+    assert ended.code == 1
+    [problem] = ended.json["problems"]
+    assert problem == "line 2: entry, column 9: there is no line or parameter 'opne'; did you mean 'open'?"
+    file.write_text("name: R\nentry: close > open\nexit: close < open\n")
+    assert "R can run" in command("strategies", "validate", str(file)).output
+    assert command("strategies", "validate", str(tmp_path / "nowhere.yaml")).code == 2

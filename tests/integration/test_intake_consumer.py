@@ -78,13 +78,14 @@ def evaluations(count: int, copies: int) -> tuple[list[bytes], dict[str, float]]
             end = f"2025-{month:02}-01T00:00:00Z"
             payloads.append(
                 payload(
+                    strategy_type="GENETIC",
                     parameters=parameters,
                     current_score=score,
                     discovery_end_time=end,
                     discovery_start_time=None,
                 )
             )
-        expected[strategy_hash("BTC/USD", "SMA_RSI", parameters)] = score
+        expected[strategy_hash("BTC/USD", "GENETIC", parameters)] = score
     payloads += payloads[::20]
     random.Random(7).shuffle(payloads)  # noqa: S311 — repeatable
     return payloads, expected

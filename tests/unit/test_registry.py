@@ -35,7 +35,7 @@ def refusal(cls: object) -> str:
 
 
 def test_the_built_in_strategies_are_known_by_the_names_of_the_documentation() -> None:
-    assert StrategyRegistry().names() == (
+    assert StrategyRegistry(BUILT_IN).names() == (
         "bollinger_breakout",
         "buy_and_hold",
         "macd_trend",

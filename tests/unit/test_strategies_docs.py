@@ -21,7 +21,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE, flags=re.DOTALL | re.MULTIL
 MODULES = [
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
     for folder in ("models", "strategies")
-    for path in sorted((REPOSITORY / folder).glob("*.py"))
+    for path in sorted((REPOSITORY / folder).rglob("*.py"))
 ]
 
 
