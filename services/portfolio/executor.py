@@ -204,10 +204,10 @@ class PortfolioExecutor:
 
 
 def _contained(execution: Execution, step: Callable[[Execution], Execution]) -> Execution:
-    """Take a step; what the tables refuse of it halts this execution alone."""
+    """Take a step; what the tables refuse of it, or nobody can compute, halts this execution alone."""
     try:
         return step(execution)
-    except StorageConflict as error:
+    except (StorageConflict, ArithmeticError) as error:
         log.exception("execution_step_refused", execution=execution.key)
         return replace(execution, status=ExecutionStatus.ERROR, reason=f"not recorded: {error}")
 

@@ -1,5 +1,6 @@
 """The latest price and the recent closes of one symbol, as they flow by on the data thread."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_TIMEFRAMES = 16
 DEADLINE_SECONDS = 5.0
+# What is beyond cannot be booked: a price of 12 decimals would be zero, or larger than the tables hold.
+SMALLEST_PRICE, LARGEST_PRICE = 1e-12, 1e18
 
 Mark = Callable[[str, float, float], None]
 
@@ -84,8 +87,9 @@ class PriceFeed:
 
     @property
     def price(self) -> Decimal | None:
-        """The price that was heard of last; None before the first."""
-        return None if self._latest is None else decimal_of(self._latest[0])
+        """The price that was heard of last; None before the first, and where it is beyond all measure."""
+        latest = self._latest
+        return None if latest is None else decimal_of(latest[0])
 
     def recent_closes(self) -> tuple[float, ...]:
         """Return the closes of the timeframe of which there are most bars, the newest last."""
@@ -93,8 +97,12 @@ class PriceFeed:
         return tuple(max(kept, key=len).copy()) if kept else ()
 
     def _take(self, price: float, at: float) -> None:
-        self._latest = price, at
-        self._mark(self.symbol, price, at)
+        if SMALLEST_PRICE <= price <= LARGEST_PRICE:
+            self._latest = price, at
+            self._mark(self.symbol, price, at)
+        else:  # the price is not known: nothing is decided by the one before either
+            self._latest = None
+            self._mark(self.symbol, math.nan, at)
         self.seen = True
 
     def _keep(self, bar: Bar) -> None:

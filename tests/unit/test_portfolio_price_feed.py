@@ -1,8 +1,10 @@
 """What the data thread leaves for the portfolio thread: prices, closes, and a place on the route."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from msgspec.structs import replace
 
 from models.market_data import Bar, Trade
@@ -34,6 +36,18 @@ def test_the_price_is_that_of_the_last_bar_or_trade() -> None:
     feed.on_trade(Trade("AAPL", 100.25, 1.0, AT))
     assert feed.price == Decimal("100.25")
     assert marks == [("AAPL", 100.1), ("AAPL", 100.25)]
+
+
+@pytest.mark.parametrize("price", [1e300, 1e-13])
+def test_a_price_that_cannot_be_booked_is_no_price_and_takes_the_last_one_away(price: float) -> None:
+    marks: list[float] = []
+    feed = PriceFeed("AAPL", lambda _, told, __: marks.append(told))
+    feed.on_trade(Trade("AAPL", 100.25, 1.0, AT))
+    feed.on_trade(Trade("AAPL", price, 1.0, AT))
+    assert feed.price is None
+    assert math.isnan(marks[-1])
+    feed.on_trade(Trade("AAPL", 100.5, 1.0, AT))
+    assert feed.price == Decimal("100.5")
 
 
 def test_indicators_get_the_closes_of_the_timeframe_with_most_bars() -> None:
