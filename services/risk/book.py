@@ -73,8 +73,8 @@ class RiskBook:
         """Judge an order of an account, and reserve what may go out of it."""
         with self._lock:
             before = getcontext()
-            setcontext(EXACT)  # not `localcontext`, which copies: a third of the time
             try:
+                setcontext(EXACT)  # not `localcontext`, which copies: a third of the time
                 verdict = self._judge(order, name)
             finally:
                 setcontext(before)
@@ -162,7 +162,7 @@ class RiskBook:
         return verdict
 
     def _seen(self, held: Holdings, account: Account, name: str, order: Order, at: float) -> Snapshot:
-        mark, stake = held.marks.price(order.symbol), held.tally.stake(name, order.symbol)
+        (mark, heard_at), stake = held.marks.quote(order.symbol), held.tally.stake(name, order.symbol)
         if stake is None:
             line, others = NOTHING, ZERO
         else:
@@ -176,7 +176,7 @@ class RiskBook:
             line,
             others,
             mark,
-            held.marks.age(order.symbol, at),
+            None if heard_at is None else at - heard_at,
             held.value(name) if account.fixed_value is None else account.fixed_value,
             held.tally.exposure,
             len(approved),

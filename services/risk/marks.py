@@ -5,6 +5,8 @@ from decimal import Decimal
 
 from models.portfolio import ZERO
 
+NO_QUOTE = (None, None)
+
 
 class Marks:
     """The last price of every symbol; `moved` are those told of since somebody took them out of it.
@@ -29,18 +31,18 @@ class Marks:
 
     def price(self, symbol: str) -> Decimal | None:
         """Return the price of a symbol; None where there is none."""
+        return self.quote(symbol)[0]
+
+    def quote(self, symbol: str) -> tuple[Decimal, float] | tuple[None, None]:
+        """Return the price of a symbol, and when it was heard of; both None where there is none."""
         heard = self._heard.get(symbol)
         if heard is None:
-            return None
+            return NO_QUOTE
+        price, at = heard
         held = self._exact.get(symbol)
-        if held is None or held[0] != heard[0]:
-            held = self._exact[symbol] = heard[0], Decimal(repr(heard[0]))
-        return held[1]
-
-    def age(self, symbol: str, now: float) -> float | None:
-        """Return for how many seconds nothing was heard of a symbol; None where nothing ever was."""
-        heard = self._heard.get(symbol)
-        return None if heard is None else now - heard[1]
+        if held is None or held[0] != price:
+            held = self._exact[symbol] = price, Decimal(repr(price))
+        return held[1], at
 
     def suppose(self, symbol: str, price: Decimal) -> None:
         """Take a price, of a fill or of an earlier day, to value what nothing was heard of yet."""
