@@ -35,7 +35,7 @@ INSTALL = if $(RUN) -c 'import pip' 2>/dev/null; then pip="$(RUN) -m pip"; else 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format-check lint types layers architecture format bench faults lock proto clean
+.PHONY: help demo test check format-check lint types layers architecture format bench faults parity lock proto clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -69,6 +69,12 @@ format: $(DEV) ## write the formatting that `make check` asks for
 
 faults: $(DEV) ## break things: what was lost or doubled, with real servers (FAULTS_ARGS="--quick")
 	@$(RUN) -m tests.faults $(FAULTS_ARGS)
+
+parity: $(DEV) ## live signals = backtest signals: on the demo's bars, and on what lies in ../shared/data
+	@$(RUN) main.py parity
+	@for file in $(wildcard ../shared/data/minute_bars.csv.gz ../shared/data/trades_ibm.csv.gz); do \
+		echo "$$file:"; STRATEGIES_PATH=tests/parity_strategies $(RUN) main.py parity --data "$$file" || exit 1; \
+	done
 
 bench: $(BENCH) ## measure: ratios to floors measured in the same run
 	@$(RUN) -m benchmarks $(BENCH_ARGS)

@@ -23,6 +23,7 @@ from services.commands.gateway import gateway
 from services.commands.intake import make_intake
 from services.commands.migrate import migrate
 from services.commands.oms import oms
+from services.commands.parity import parity
 from services.commands.replay import make_record, replay
 from services.commands.session import sessions
 from services.commands.signals import signals
@@ -104,6 +105,7 @@ def build(stop: StopSignal) -> typer.Typer:
     app.command()(backtest)
     app.command("record")(make_record(stop))
     app.command()(replay)
+    app.command()(parity)
     app.add_typer(sessions, name="session")
     app.add_typer(signals, name="signals")
     app.add_typer(executions, name="executions")

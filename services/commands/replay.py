@@ -42,10 +42,13 @@ def make_record(stop: StopSignal) -> Callable[..., None]:
         """
         from services.history.record import Recorder
         from services.history.recording import RecordingWriter
+        from services.telemetry.logs import configure_logging
 
+        settings = load_settings()
+        configure_logging(settings.log_level, settings.log_format)
         size, seconds = rotate_mb * 1024 * 1024, rotate_minutes * 60
         writer = RecordingWriter(folder, form, rotate_bytes=size, rotate_seconds=seconds)
-        recorder = Recorder(load_settings().redis_url, writer, stop.requested)
+        recorder = Recorder(settings.redis_url, writer, stop.requested)
         recorder.run(max_seconds)
         if as_json:
             print_json({"messages": writer.written, "gaps": recorder.gaps, "folder": str(folder)})

@@ -36,11 +36,17 @@ class SessionView:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """A few numbers of GET /metrics: bars delivered, signals on their way, and messages turned away."""
+    """A few numbers of GET /metrics: what was delivered, signals on their way, what was turned away."""
 
     delivered: int
+    trades: int
     pending: int
     turned_away: Mapping[str, int]
+
+    @property
+    def taken(self) -> int:
+        """How many messages were read, whatever became of them."""
+        return self.delivered + self.trades + sum(self.turned_away.values())
 
 
 class WorkerView:
@@ -70,17 +76,18 @@ class WorkerView:
 
     def vitals(self) -> Vitals:
         """Return the numbers that tell how far the worker is."""
-        delivered = pending = 0
+        events = {"bar": 0, "trade": 0}
+        pending = 0
         turned_away: dict[str, int] = {}
         for family in text_string_to_metric_families(self._get("/metrics").text):
             for sample in family.samples:
-                if sample.name == "worker_events_total" and sample.labels["kind"] == "bar":
-                    delivered = int(sample.value)
+                if sample.name == "worker_events_total":
+                    events[sample.labels["kind"]] = int(sample.value)
                 elif sample.name == "worker_outbox_pending":
                     pending = int(sample.value)
                 elif sample.name in {"worker_events_dropped_total", "worker_events_rejected_total"}:
                     turned_away[sample.labels["reason"]] = int(sample.value)
-        return Vitals(delivered, pending, turned_away)
+        return Vitals(events["bar"], events["trade"], pending, turned_away)
 
     def close(self) -> None:
         """Close the connection."""

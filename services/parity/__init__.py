@@ -1,0 +1,1 @@
+"""Live equals history: a real worker and a backtest over the same events, compared signal by signal."""
