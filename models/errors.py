@@ -6,6 +6,7 @@ StrategyWorkerError
 ├── StrategyError             the strategy's author
 │   ├── StrategyCrashed       a handler raised
 │   ├── StrategyTimedOut      a handler passed its deadline
+│   ├── StrategyQuarantined   stored code that runs again only by a person's word
 │   └── StrategyRejected      a strategy, parameter or signal that cannot be accepted as it is
 ├── DeliveryError             the courier, by what is known about the order
 │   ├── NotSent               nothing left this machine: retry with the same id
@@ -47,6 +48,10 @@ class StrategyCrashed(StrategyError):
 
 class StrategyTimedOut(StrategyError):
     """A handler of the strategy ran longer than its deadline."""
+
+
+class StrategyQuarantined(StrategyError):
+    """Stored code broke a rule of its sealed process, and runs again only when a person says so."""
 
 
 class StrategyRejected(StrategyError, ValueError):

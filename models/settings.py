@@ -208,6 +208,23 @@ class Settings(BaseModel):
     sandbox_memory_mb: int = Field(
         256, ge=16, le=1_048_576, description="memory that a sealed process may take, MiB"
     )
+    sandbox_cpu_ms: int = Field(
+        100, ge=1, le=60_000, description="of the processor, for one call of stored code"
+    )
+    sandbox_cpu_kill_ms: int = Field(250, ge=1, le=60_000, description="then its process is killed")
+    sandbox_wall_ms: int = Field(
+        2000, ge=10, le=600_000, description="time that one call of stored code may take"
+    )
+    sandbox_core_share: Share = Field(0.5, description="share of a core that it may use over 10 seconds")
+    sandbox_signals_per_second: int = Field(
+        500, ge=1, le=1_000_000, description="signals of one session of stored code"
+    )
+    sandbox_log_lines_per_second: int = Field(
+        100, ge=1, le=1_000_000, description="log lines of one; more are dropped"
+    )
+    strategy_reload: Literal["auto", "manual"] = Field(
+        "manual", description="auto: changed code takes over in running sessions"
+    )
 
     # Sessions and market data
     reconcile_seconds: Seconds = Field(30.0, description="between comparisons with the table of sessions")

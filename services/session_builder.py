@@ -3,14 +3,18 @@
 import structlog
 from msgspec import Struct
 
-from models.errors import StorageUnavailable, StrategyError, StrategyTimedOut
+from models.errors import StorageUnavailable, StrategyError, StrategyQuarantined, StrategyTimedOut
+from models.position import Position
 from models.session import SessionIdentity, SessionState
+from services.sealed_session import SealedSession
 from services.session import Session, SessionHost, explain
 from services.starter import Starter
 from services.state_desk import StateDesk
+from services.state_history import carry_on
 from services.state_recall import Recollection, rebuild
-from services.strategy_source import StrategyRecipe, StrategySource
+from services.strategy_source import Recipe, StrategySource
 from services.turn import Turn
+from strategies.dynamic_strategy import DynamicStrategy
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +51,8 @@ class SessionBuilder:
             return NotBuilt(SessionState.PENDING, explain(error))
         except BaseException as error:  # an author's code: even SystemExit stays in it
             timed_out = isinstance(error, StrategyTimedOut)
-            failure = NotBuilt(SessionState.QUARANTINED if timed_out else SessionState.ERROR, explain(error))
+            barred = timed_out or isinstance(error, StrategyQuarantined)
+            failure = NotBuilt(SessionState.QUARANTINED if barred else SessionState.ERROR, explain(error))
             if self._starting is not None:
                 self._starting.state = failure.state  # where it still runs, its signals are refused
                 if timed_out:
@@ -58,11 +63,15 @@ class SessionBuilder:
             )
             return failure
 
-    def _start(self, identity: SessionIdentity, recipe: StrategyRecipe, past: Recollection) -> Session:
+    def _start(self, identity: SessionIdentity, recipe: Recipe, past: Recollection) -> Session:
         """Make the strategy as it was saved, and call `on_start`. On the starter's thread."""
-        strategy, memory = rebuild(
-            lambda: recipe.build(identity.strategy_id, identity.symbol, identity.session_id), identity, past
-        )
-        session = self._starting = Session(identity, strategy, self._host, memory)
+        _, waiting = carry_on(Position(), past.signals)
+        strategy, memory = rebuild(lambda: recipe.build(identity, waiting), identity, past)
+        session: Session
+        if isinstance(strategy, DynamicStrategy):
+            session = SealedSession(identity, strategy, self._host, memory)
+        else:
+            session = Session(identity, strategy, self._host, memory)
+        self._starting = session
         session.start(Turn())
         return session

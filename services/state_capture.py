@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from models.saved_state import SavedState
-from services.state_source import source_hash
+from services.state_source import code_hash
 
 if TYPE_CHECKING:
     from services.session import Session
@@ -21,7 +21,7 @@ def capture(session: "Session", state: str | None, last_bars: dict[str, datetime
         symbol=identity.symbol,
         strategy_id=identity.strategy_id,
         class_name=type(session.strategy).__qualname__,
-        source_hash=source_hash(type(session.strategy)),
+        source_hash=code_hash(session.strategy),
         state=state,
         last_bars=last_bars,
         position=session.strategy.position,

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Event, RLock
 
 import structlog
@@ -12,6 +12,7 @@ from models.errors import ConfigError, StorageConflict, StorageUnavailable, Stra
 from models.execution import ExecutionReport
 from models.saved_state import SavedState, encode_state
 from models.session import SessionIdentity, SessionState
+from services.sealed_session import SealedSession
 from services.session import Session
 from services.signals.fence import Fence, Unfenced
 from services.state_capture import capture
@@ -139,16 +140,22 @@ class StateDesk:
             if key in self._leaving:
                 self._post(session, Errand(self._save_last))
 
-    def save(self, session: Session) -> None:
+    def save(self, session: Session, done: Callable[[], None] = lambda: None) -> None:
         """Hand in what changed of a session. On the thread that may call it.
 
         A session that ended by itself is not asked for its state: the last one stays, its position does not.
-        Raises StrategyTimedOut; whatever else `get_state` does wrong is counted and logged.
+        A sealed one answers later; `done` is called once it is handed in. Raises StrategyTimedOut; whatever
+        else `get_state` does wrong is counted and logged.
         """
         if session.state is SessionState.STANDBY:
+            done()
             return
         memory = session.memory
         state, last_bars = (memory.saved.state, memory.saved.last_bars) if memory.saved else (None, {})
+        if isinstance(session, SealedSession) and session.reason is None:
+            before, now = (state, last_bars), memory.last_bars() if memory.feeds else last_bars
+            session.ask_state(lambda s: self._keep(session, *(before if s is None else (s, now)), done))
+            return
         if session.reason is None:
             try:
                 state = encode_state(session.strategy.get_state())
@@ -159,10 +166,16 @@ class StateDesk:
                 session.complain("state_not_saved", error)
             if session.reason is not None:
                 return  # quarantined meanwhile: this thread came back too late
-        captured = capture(session, state, last_bars)
+        self._keep(session, state, last_bars, done)
+
+    def _keep(
+        self, session: Session, state: str | None, last_bars: dict[str, datetime], done: Callable[[], None]
+    ) -> None:
+        memory, captured = session.memory, capture(session, state, last_bars)
         if not captured.says_the_same(memory.saved) or captured.is_later_by(DAY, memory.saved):
             memory.saved = captured
             self._keeper.hand_in(captured)
+        done()
 
     def forsake(self, session: Session) -> None:
         """Save nothing more of a session that another worker has taken over."""
@@ -198,9 +211,10 @@ class StateDesk:
 
         def save(session: Session) -> None:
             try:
-                self.save(session)
-            finally:
+                self.save(session, saved.set)
+            except StrategyTimedOut:
                 saved.set()
+                raise
 
         with self._lock:
             former = self._leaving.pop(key, None) or self._present.pop(key, None)

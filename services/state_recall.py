@@ -14,7 +14,7 @@ from models.saved_state import SavedState
 from models.session import SessionIdentity
 from services.state_history import PastSignal, carry_on
 from services.state_memory import NEVER_SAVED, SessionMemory
-from services.state_source import UNKNOWN_SOURCE, source_hash
+from services.state_source import UNKNOWN_SOURCE, code_hash
 from strategies.base_strategy import BaseStrategy
 
 log = structlog.get_logger(__name__)
@@ -32,13 +32,13 @@ class Recollection(Struct, frozen=True):
     fence: int = UNLEASED
 
 
-def refusal(saved: SavedState, identity: SessionIdentity, strategy_class: type[BaseStrategy]) -> str | None:
+def refusal(saved: SavedState, identity: SessionIdentity, strategy: BaseStrategy) -> str | None:
     """Return why a state is not given to a strategy, or None when it is."""
     if saved.state is None or saved.state == "{}":
         return NEVER_SAVED
-    if (saved.strategy_id, saved.class_name) != (identity.strategy_id, strategy_class.__qualname__):
+    if (saved.strategy_id, saved.class_name) != (identity.strategy_id, type(strategy).__qualname__):
         return f"it was saved by {saved.class_name} as {saved.strategy_id}"
-    now = source_hash(strategy_class)
+    now = code_hash(strategy)
     if UNKNOWN_SOURCE in {saved.source_hash, now}:
         return "the source of the strategy cannot be read, so it may have changed"
     if saved.source_hash != now:
@@ -65,7 +65,7 @@ def rebuild(
         fence=known.fence,
     )
     if saved is not None and saved.state is not None:
-        memory.reason = refusal(saved, identity, type(strategy))
+        memory.reason = refusal(saved, identity, strategy)
         if memory.reason is None:
             try:
                 strategy.set_state(json.loads(saved.state))

@@ -6,8 +6,16 @@ from hashlib import sha256
 from pathlib import Path
 
 from strategies.base_strategy import BaseStrategy
+from strategies.dynamic_strategy import DynamicStrategy
 
 UNKNOWN_SOURCE = "unknown"
+
+
+def code_hash(strategy: BaseStrategy) -> str:
+    """Return the hash of the code that an instance runs: of its stored source, else of its class."""
+    if isinstance(strategy, DynamicStrategy):
+        return strategy.port.code_hash
+    return source_hash(type(strategy))
 
 
 @cache

@@ -19,6 +19,7 @@ from services.portfolio.portfolio import Surroundings, make_portfolio
 from services.reconciliation import Reconciler
 from services.risk.assembly import make_risk
 from services.routing import Router
+from services.sandbox.metrics import SandboxCollector
 from services.session import SessionHost
 from services.session_registry import SessionRegistry
 from services.session_table import SessionTable
@@ -35,6 +36,7 @@ from services.worker_parts import (
     make_outbox,
     make_source,
     make_state_desk,
+    make_ward,
     unfinished_ids,
     worker_name,
 )
@@ -66,7 +68,8 @@ class Worker:
         self._suspects = Suspects(records if settings.freeze_seconds else None)
         turn = Turn()
         self._states = make_state_desk(settings, self._database, outbox, self._mailbox, holdings)
-        source = make_source(settings, self._database, self._suspects)
+        self._ward = make_ward(settings, self._database)
+        source = make_source(settings, self._database, self._suspects, self._ward)
         self._manager = StrategyManager(source, self._router, self._host(), turn, self._states)
         self._data = DataConsumer(
             settings.redis_url,
@@ -93,6 +96,7 @@ class Worker:
         self._leases.attend(lease_hooks(self._manager, self._states, self._desk, self._control))
         self._portfolio = make_portfolio(settings, self._surroundings())
         self._registry.register(WorkerCollector(self._metric_sources()))
+        self._registry.register(SandboxCollector(self._ward))
         self._http = TelemetryServer(
             settings.http_host, settings.health_port, settings.metrics_port, self._view()
         )
@@ -147,12 +151,15 @@ class Worker:
         self._session_registry.stop(_left(_halfway(deadline)))
         self._manager.stop_sessions()
         told = self._mailbox.flush(_left(_halfway(deadline)))
+        self._ward.drain(_left(_halfway(deadline)))
+        self._mailbox.flush(_left(_halfway(deadline)))
         unsent = self._desk.stop(_halfway(deadline))
         self._mailbox.flush(_left(_halfway(deadline)))
         unsaved = self._states.stop(_left(_halfway(deadline)))
         self._portfolio.stop(_left(_halfway(deadline)))
         self._leases.stop(_left(deadline))
         self._data.stop(_left(deadline))
+        self._ward.stop(_left(deadline))
         self._supervisor.stop(_left(deadline))
         self._risk.stop(_left(_halfway(deadline)))
         self._dead_letters.stop(_left(deadline))
@@ -182,6 +189,7 @@ class Worker:
                 manager=self._manager,
                 states=self._states,
                 suspects=self._suspects,
+                ward=self._ward,
                 reconciler=self._reconciler,
                 router=self._router,
                 leases=self._leases,

@@ -23,6 +23,10 @@ from services.leases.process import this_process
 from services.leases.table import LeaseTable
 from services.mailbox import Mailbox
 from services.risk.guard import Guard
+from services.sandbox.budgets import Budgets
+from services.sandbox.opening import open_sandbox
+from services.sandbox.strikes import StrikeBook
+from services.sandbox.ward import Ward
 from services.signals.desk import SignalDesk
 from services.signals.fence import Fence
 from services.signals.outbox import MemoryOutbox, Outbox
@@ -91,7 +95,22 @@ def unfinished_ids(outbox: Outbox) -> Callable[[], Iterator[str]]:
     return lambda: (entry.signal.signal_id for entry in outbox.unfinished())
 
 
-def make_source(settings: Settings, database: Database | None, suspects: Suspects) -> StrategySource:
+def make_ward(settings: Settings, database: Database | None) -> Ward:
+    """Return what runs stored code, in a sandbox that is opened at the first need."""
+    budgets = Budgets(
+        cpu_seconds=settings.sandbox_cpu_ms / 1000,
+        cpu_kill_seconds=settings.sandbox_cpu_kill_ms / 1000,
+        wall_seconds=settings.sandbox_wall_ms / 1000,
+        core_share=settings.sandbox_core_share,
+        signals_per_second=settings.sandbox_signals_per_second,
+        log_lines_per_second=settings.sandbox_log_lines_per_second,
+    )
+    return Ward(lambda lost: open_sandbox(settings, lost), StrikeBook(database), budgets)
+
+
+def make_source(
+    settings: Settings, database: Database | None, suspects: Suspects, ward: Ward
+) -> StrategySource:
     """Return where strategies are found, the operator's own among them. Raises StrategyRejected."""
     strategies = StrategyRegistry()
     if settings.strategies_path is not None:
@@ -101,7 +120,7 @@ def make_source(settings: Settings, database: Database | None, suspects: Suspect
     for name in strategies.names():
         source_hash(strategies.get(name))  # while the files are still as they were loaded
     suspects.look(strategies.get(name) for name in strategies.names())
-    return StrategySource(strategies, database, settings.default_strategy, suspects)
+    return StrategySource(strategies, database, settings.default_strategy, suspects, ward)
 
 
 def make_state_desk(

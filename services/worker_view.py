@@ -19,6 +19,7 @@ from services.portfolio.portfolio import Portfolio
 from services.reconciliation import Reconciler
 from services.risk.kill_switch import KillSwitch
 from services.routing import Router
+from services.sandbox.ward import Ward
 from services.session import ENDED
 from services.signals.desk import SignalDesk
 from services.state_desk import StateDesk
@@ -44,6 +45,7 @@ class Shown:
     manager: StrategyManager
     states: StateDesk
     suspects: Suspects
+    ward: Ward
     reconciler: Reconciler
     router: Router
     leases: LeaseKeeper
@@ -65,9 +67,11 @@ class WorkerView:
         return self._shown.registry
 
     def health(self) -> Health:
-        """Whether both threads beat."""
+        """Whether the threads beat that everything depends on."""
         shown = self._shown
         beats = {"control-listener": shown.control.heartbeat, "data-consumer": shown.data.heartbeat}
+        if shown.ward.started:
+            beats["sandbox-io"] = shown.ward.exchange.heartbeat
         return Health.of(beats, BEAT_LIMIT_SECONDS, time.monotonic())
 
     def readiness(self) -> Readiness:
@@ -90,6 +94,7 @@ class WorkerView:
             return False
         log.warning("session_resumed_by_hand", session=key, state=record.state.value, reason=record.reason)
         self._shown.suspects.pardon(record.identity.strategy_id)
+        self._shown.ward.strikes.pardon(key)
         self._shown.desk.resume(key)
         self._shown.control.resume(key)
         return True

@@ -59,9 +59,7 @@ class StrategyInspector:
     def validate_strategy(self, row: CatalogueRow) -> list[str]:
         """Say everything that keeps a row from running, or that cannot be true of it."""
         problems = [] if row.is_active else ["it is switched off (is_active is false)"]
-        if row.has_code:
-            problems.append("it holds Python code, which this version does not run")
-        else:
+        if not row.has_code:  # what is wrong with code is found by `strategies validate`, or when it starts
             problems += self.validate_parameters(row.strategy_type, row.parameters)
         metrics = row.metrics if isinstance(row.metrics, Mapping) else {}
         numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}

@@ -1,0 +1,103 @@
+"""What a sealed host may use, and what it has used: judged from outside, by clocks that it cannot set."""
+
+import time
+from dataclasses import dataclass
+
+from services.sandbox.ending import Cause, Ending
+
+SHARE_SECONDS = 10.0
+RATE_SECONDS = 1.0
+LOG_PATIENCE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Seconds of processor after which a call is interrupted, and killed; of time; and rates.
+
+    `core_share` is of one core over ten seconds. Signals beyond their rate end the host; log lines beyond
+    theirs are dropped, and end it at ten times as many.
+    """
+
+    cpu_seconds: float = 0.1
+    cpu_kill_seconds: float = 0.25
+    wall_seconds: float = 2.0
+    core_share: float = 0.5
+    signals_per_second: int = 500
+    log_lines_per_second: int = 100
+
+
+def processor_seconds(pid: int) -> float:
+    """Return what a process has computed so far; 0 where it is gone. Needs no privilege."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
+
+
+class Meter:
+    """What one host uses. For one thread; `now` is in monotonic seconds."""
+
+    def __init__(self, budgets: Budgets, pid: int, now: float) -> None:
+        self._budgets = budgets
+        self._pid = pid
+        self._call: int | None = None
+        self._call_cpu = self._call_at = 0.0
+        self.interrupted = False
+        self._shared_at, self._shared_cpu = now, processor_seconds(pid)
+        self._rated_at = now
+        self._signals = self._lines = 0
+
+    def watch(self, call: int, now: float) -> Ending | None:
+        """Look at the call under way; return why the host is to be killed, if it is.
+
+        Sets `interrupted` when it is to be interrupted first.
+        """
+        budgets, used = self._budgets, processor_seconds(self._pid)
+        if call != self._call:
+            self._call, self._call_cpu, self._call_at = call, used, now
+            self.interrupted = False
+            return None
+        if used - self._call_cpu > budgets.cpu_kill_seconds:
+            return Ending(Cause.CPU, f"a call computed longer than {budgets.cpu_kill_seconds:g} s")
+        if now - self._call_at > budgets.wall_seconds:
+            return Ending(Cause.WALL, f"a call took longer than {budgets.wall_seconds:g} s")
+        self.interrupted = used - self._call_cpu > budgets.cpu_seconds
+        return None
+
+    def idle(self) -> None:
+        """Note that no call is under way."""
+        self._call = None
+
+    def share(self, now: float) -> Ending | None:
+        """Look at the last ten seconds; return why the host is to be killed, if it is."""
+        if now - self._shared_at < SHARE_SECONDS:
+            return None
+        used = processor_seconds(self._pid)
+        share = (used - self._shared_cpu) / (now - self._shared_at)
+        self._shared_at, self._shared_cpu = now, used
+        if share <= self._budgets.core_share:
+            return None
+        return Ending(Cause.CPU, f"it used {share:.0%} of a core over {SHARE_SECONDS:g} s")
+
+    def signal(self, now: float) -> Ending | None:
+        """Count a signal; return why the host is to be killed, if it is."""
+        self._refresh(now)
+        self._signals += 1
+        if self._signals <= self._budgets.signals_per_second:
+            return None
+        return Ending(
+            Cause.FLOOD, f"it sent more than {self._budgets.signals_per_second} signals in a second"
+        )
+
+    def line(self, now: float) -> tuple[bool, Ending | None]:
+        """Count a log line; return whether it is kept, and why the host is to be killed, if it is."""
+        self._refresh(now)
+        self._lines += 1
+        most = self._budgets.log_lines_per_second
+        if self._lines <= LOG_PATIENCE * most:
+            return self._lines <= most, None
+        return False, Ending(Cause.FLOOD, f"it logged more than {LOG_PATIENCE * most} lines in a second")
+
+    def _refresh(self, now: float) -> None:
+        if now - self._rated_at >= RATE_SECONDS:
+            self._rated_at, self._signals, self._lines = now, 0, 0

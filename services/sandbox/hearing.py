@@ -1,0 +1,92 @@
+"""What a host says of the batch that is under way: checked, counted, and noted for its successor."""
+
+import time
+
+from models.signal import Decision
+from services.sandbox.budgets import Meter
+from services.sandbox.ending import Cause, Ending
+from services.sandbox.journal import Journal
+from services.sandbox.link import Answer
+from services.sandbox.protocol import Decided, Done, Failed, GetState, LogLine, ProtocolViolation, State
+from services.sandbox.told import Told
+
+Said = Done | Decided | LogLine | Failed | State
+
+
+class Hearing:
+    """The batch under way, whose first event has the number `first`.
+
+    `ending` is why the host is to be killed for what it said.
+    """
+
+    def __init__(self, journal: Journal, meter: Meter, open_signals: tuple[str, ...]) -> None:
+        self.journal = journal
+        self.under_way: list[Told] = []
+        self.first = 1
+        self.ending: Ending | None = None
+        self._meter = meter
+        self._open_signals = frozenset(open_signals)
+
+    def hear(self, said: Said) -> Answer | None:
+        """Take an answer; return it as it is to be handed on, or None. Raises ProtocolViolation."""
+        index = said.seq - self.first
+        if not 0 <= index < len(self.under_way):
+            raise ProtocolViolation(f"an answer to event {said.seq}, which is not under way")
+        told = self.under_way[index]
+        if isinstance(said, Done):
+            return self._done(told, said)
+        if isinstance(said, Decided):
+            return self._decided(told, said)
+        if isinstance(said, LogLine):
+            return self._line(told, said)
+        return self._failed_or_state(told, said)
+
+    def abandon(self, at: int, *, own_fault: bool) -> list[Told]:
+        """Give up the batch of a host that ended while it was `at` an event; return who wants a state.
+
+        The successor is not told of what ended the host by its own fault, or for the second time.
+        """
+        given_up, self.under_way = self.under_way, []
+        if given_up:
+            index = at - self.first
+            struck = given_up[index if 0 <= index < len(given_up) else 0]
+            struck.deaths += 1
+            struck.spoilt = own_fault or struck.deaths > 1
+        return [told for told in given_up if isinstance(told.event, GetState)]
+
+    def _done(self, told: Told, said: Done) -> Answer:
+        if told is not self.under_way[-1]:
+            raise ProtocolViolation(f"event {said.seq} is not the last of its batch")
+        self.first += len(self.under_way)
+        for each in self.under_way:
+            each.done = True
+        self.under_way = []
+        return told, said
+
+    def _decided(self, told: Told, said: Decided) -> Answer | None:
+        if told.silent:
+            return None
+        if told.skip:
+            told.skip -= 1
+            return None
+        told.heard += 1
+        if not told.warm_up:
+            self.ending = self.ending or self._meter.signal(time.monotonic())
+            if said.signal_id not in self._open_signals:
+                booked = Decision(action=said.action, price=said.price, quantity=said.quantity)
+                told.booked.append(booked)
+        return told, said
+
+    def _line(self, told: Told, said: LogLine) -> Answer | None:
+        kept, ending = self._meter.line(time.monotonic())
+        self.ending = self.ending or ending
+        return (told, said) if kept and not told.silent and not told.done else None
+
+    def _failed_or_state(self, told: Told, said: Failed | State) -> Answer | None:
+        if isinstance(said, State):
+            if not isinstance(told.event, GetState):
+                raise ProtocolViolation("a state that nobody asked for")
+            self.journal.answered(told, said.state)
+        elif said.timed_out:
+            self.ending = self.ending or Ending(Cause.CPU, f"{said.hook} took too long: {said.message}")
+        return None if told.done else (told, said)

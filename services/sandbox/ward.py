@@ -1,0 +1,210 @@
+"""The sealed hosts of a worker: opens one per session, starts it again, gives it up, swaps its code."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from threading import Condition, Lock
+
+import structlog
+
+from models.errors import ConfigError, StorageError, StrategyError, StrategyQuarantined
+from services.sandbox.budgets import Budgets
+from services.sandbox.client import Zygote
+from services.sandbox.conversation import Conversation, Hall
+from services.sandbox.ending import Cause, Ending, ending_of
+from services.sandbox.exchange import Exchange
+from services.sandbox.link import Link
+from services.sandbox.nurse import Nurse
+from services.sandbox.orders import Ended
+from services.sandbox.protocol import Load
+from services.sandbox.strikes import PAUSES, StrikeBook
+from services.sandbox.succession import succeed
+from services.sandbox.told import EventEncoder
+
+log = structlog.get_logger(__name__)
+
+
+class Ward:
+    """Hosts by session key.
+
+    The zygote is made at the first need by `open_zygote`, which is told what to call when it is lost. `open`,
+    `reload` and `drain` wait; nothing else does.
+    """
+
+    def __init__(
+        self,
+        open_zygote: Callable[[Callable[[], None]], Zygote],
+        strikes: StrikeBook,
+        budgets: Budgets | None = None,
+    ) -> None:
+        self.ends: Counter[str] = Counter()
+        self.spawns, self.spawn_seconds = 0, 0.0
+        self.strikes = strikes
+        self.exchange = Exchange()
+        self._hall = Hall(self.exchange, EventEncoder(), budgets or Budgets())
+        self._nurse = Nurse()
+        self._open_zygote = open_zygote
+        self._zygote: Zygote | None = None
+        self._opening, self._lock = Lock(), Lock()
+        self._changed = Condition(self._lock)
+        self._talks: dict[str, Conversation] = {}
+        self._conflated = 0
+        self.started = False
+
+    def open(self, load: Load) -> Link:
+        """Start a host for a session and load it; its former host is ended.
+
+        Raises StrategyError where the source makes no strategy or the session is quarantined, ConfigError
+        where no code can be run here, StorageUnavailable.
+        """
+        key = load.session_key
+        if (reason := self.strikes.quarantined(key)) is not None:
+            raise StrategyQuarantined(reason)
+        if (former := self._talks.get(key)) is not None:
+            former.link.close()
+        talk = self._make_talk(load)
+        with self._lock:
+            self._talks[key] = talk
+        started = time.monotonic()
+        try:
+            self._spawn(talk)
+            talk.link.await_loaded()
+        except BaseException:
+            talk.link.close()
+            raise
+        self.spawns += 1
+        self.spawn_seconds += time.monotonic() - started
+        return talk.link
+
+    def links(self) -> dict[str, Link]:
+        """Return the links that are not closed, by session key."""
+        with self._lock:
+            return {key: talk.link for key, talk in self._talks.items()}
+
+    @property
+    def conflated(self) -> int:
+        """How many trades were left out for newer ones, in all."""
+        return self._conflated + sum(link.conflated for link in self.links().values())
+
+    def after(self, seconds: float, function: Callable[[], None]) -> None:
+        """Have something done that may wait, on a thread that has time."""
+        self._begin()
+        self._nurse.do(function, seconds)
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until every session has had its last words; false when `timeout` seconds were not enough."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._talks, timeout)
+
+    def stop(self, timeout: float) -> None:
+        """End every host, and the threads."""
+        if not self.started:
+            return
+        for link in self.links().values():
+            link.close()
+        self._nurse.stop(timeout)
+        if self._zygote is not None:
+            self._zygote.stop()
+        self.exchange.stop(timeout)
+
+    def reload(self, key: str, load: Load) -> None:
+        """Have other code go on where a session's code is, between two events.
+
+        Raises StrategyError where it does not start cleanly: then the code that ran goes on.
+        """
+        talk = self._talks.get(key)
+        if talk is None or talk.wire is None:
+            raise StrategyError(f"session {key} has no process that runs now")
+        candidate = self._make_talk(load)
+        try:
+            self._spawn(candidate)
+            candidate.link.await_loaded()
+            succeed(talk, candidate, self.exchange)
+        except BaseException:
+            candidate.link.close()
+            raise
+
+    def _make_talk(self, load: Load) -> Conversation:
+        talk: Conversation
+        link = Link(load, lambda: self.exchange.schedule(talk), lambda: self._close(talk))
+        talk = Conversation(link, self._hall)
+        return talk
+
+    def _begin(self) -> None:
+        with self._opening:
+            if not self.started:
+                self.started = True
+                self.exchange.start()
+                self._nurse.start()
+
+    def _spawn(self, talk: Conversation) -> None:
+        """Fork a host for this talk. Raises ConfigError where there can be none."""
+        self._begin()
+        with self._opening:
+            if self._zygote is None:
+                self._zygote = self._open_zygote(self._lose_zygote)
+            zygote = self._zygote
+
+        def ended(notice: Ended) -> None:
+            self.exchange.call(lambda: self._ended(talk, notice))
+
+        process = zygote.spawn(ended)
+        self.exchange.call(partial(talk.begin, process))
+
+    def _lose_zygote(self) -> None:
+        log.error("sandbox_zygote_lost")
+        self._zygote = None
+
+    def _close(self, talk: Conversation) -> None:
+        """Forget a talk that is over and end its host."""
+        with self._lock:
+            key = talk.link.load.session_key
+            if self._talks.get(key) is talk:
+                del self._talks[key]
+                self._conflated += talk.link.conflated
+                self._changed.notify_all()
+        self.exchange.call(partial(talk.kill, Ending(Cause.STOPPED, "it was stopped")))
+
+    def _ended(self, talk: Conversation, notice: Ended) -> None:
+        """Decide what comes after the end of a host. On the thread of the exchange."""
+        if talk.wire is None or talk.wire.process.number != notice.number:
+            return  # its successor talks already
+        killed_for = talk.killed_for
+        talk.end()
+        link = talk.link
+        if link.closed:
+            return
+        ending = ending_of(notice, killed_for)
+        self.ends[ending.cause.value] += 1
+        if not link.live:
+            link.deliver_first(ending)
+            return
+        key = link.load.session_key
+        verdict = self.strikes.strike(key, ending)
+        log.error("sealed_process_ended", session=key, cause=ending.cause.value, reason=verdict.reason)
+        self._nurse.do(lambda: self._write(key, ending, verdict.reason, verdict.pause))
+        if verdict.pause is None:
+            link.listener.quarantine(verdict.reason)
+            return
+        link.condition = verdict.reason
+        link.restarts += 1
+        self._nurse.do(lambda: self._start_again(talk), verdict.pause)
+
+    def _write(self, key: str, ending: Ending, reason: str, pause: float | None) -> None:
+        try:
+            self.strikes.write(key, ending, reason, quarantined=pause is None)
+        except StorageError as error:
+            log.warning("strike_not_written", session=key, reason=str(error))
+            self._nurse.do(lambda: self._write(key, ending, reason, pause), PAUSES[1])
+
+    def _start_again(self, talk: Conversation) -> None:
+        if talk.link.closed:
+            return
+        try:
+            self._spawn(talk)
+        except ConfigError as error:
+            talk.link.condition = str(error)
+            self._nurse.do(lambda: self._start_again(talk), PAUSES[-1])
+        else:
+            talk.link.condition = None

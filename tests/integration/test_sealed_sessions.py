@@ -1,0 +1,120 @@
+"""Sessions of stored code: what a sealed strategy decides is what it would decide unsealed."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from models.session import SessionState
+from models.signal import Signal
+from services.sandbox.ward import Ward
+from strategies.base_strategy import BaseStrategy
+from tests.sealed_world import SealedWorld, warded
+from tests.unit.state_world import World
+
+SOURCE = """
+class Counting(BaseStrategy):
+    warmup_bars = 3
+    def __init__(self, strategy_id, symbol, session_id=None):
+        super().__init__(strategy_id, symbol, session_id)
+        self.seen = []
+    def on_start(self):
+        self.send_signal("BUY", 1.0, 3.0)
+    def on_bar(self, bar):
+        self.seen.append(bar.timestamp.isoformat())
+        for _ in range(bar.timestamp.minute % 3):
+            told = {"expected": self.position.expected, "n": len(self.seen)}
+            self.send_signal("BUY", bar.close, 2.0, metadata=told)
+    def on_trade(self, trade): pass
+    def on_stop(self):
+        self.send_signal("SELL", 1.0, 3.0)
+    def get_state(self):
+        return {"seen": self.seen}
+    def set_state(self, state):
+        self.seen = state["seen"]
+"""
+
+
+@pytest.fixture(scope="module")
+def ward() -> Iterator[Ward]:
+    with warded() as opened:
+        yield opened
+
+
+def unsealed() -> type[BaseStrategy]:
+    names: dict[str, object] = {"BaseStrategy": BaseStrategy, "__name__": "strategy"}
+    exec(SOURCE, names)  # noqa: S102 — the same code, where there is no seal
+    strategy = names["Counting"]
+    assert isinstance(strategy, type)
+    assert issubclass(strategy, BaseStrategy)
+    return strategy
+
+
+def shown(signals: list[Signal]) -> list[tuple[object, ...]]:
+    return [
+        (
+            each.signal_id,
+            each.timestamp,
+            each.quantity,
+            {k: v for k, v in each.metadata.items() if k != "codeHash"},
+        )
+        for each in signals
+    ]
+
+
+def test_the_same_code_sealed_and_unsealed_gives_the_same_signals(ward: Ward) -> None:
+    open_world, sealed_world = World(unsealed(), idle=False), SealedWorld(ward, SOURCE)
+    for world in (open_world, sealed_world):
+        world.bar(0)
+        world.manager.start_session("AAPL", "counting", "same")
+        world.deliver()
+        for minute in range(1, 20):
+            world.bar(minute)
+    sealed_world.settle()
+    assert len(sealed_world.sent) > 10
+    starts = [each for world in (open_world, sealed_world) for each in world.sent[:1]]
+    assert [each.quantity for each in starts] == [3.0, 3.0]  # whose ids hold the moment of the start
+    assert shown(sealed_world.sent[1:]) == shown(open_world.sent[1:])
+    assert sealed_world.described("same")["position"] == open_world.described("same")["position"]
+
+
+def test_a_killed_host_goes_on_where_it_was_with_nothing_lost_or_twice(ward: Ward) -> None:
+    world, never_killed = SealedWorld(ward, SOURCE), World(unsealed(), idle=False)
+    for each in (world, never_killed):
+        each.manager.start_session("AAPL", "counting", "killed")
+        each.deliver()
+    for minute in range(1, 60):
+        world.bar(minute)
+        never_killed.bar(minute)
+        if minute == 30:
+            talk = ward._talks["killed"]  # noqa: SLF001
+            assert talk.wire is not None
+            world.states.save(world.session("killed"))
+            os.kill(talk.wire.process.pid, signal.SIGKILL)
+    world.until(lambda: world.sealed("killed").link.restarts == 1)
+    world.settle()
+    assert shown(world.sent[1:]) == shown(never_killed.sent[1:])
+
+
+def test_what_a_strategy_sends_as_it_stops_goes_out_and_its_state_is_saved(ward: Ward) -> None:
+    world = SealedWorld(ward, SOURCE)
+    world.manager.start_session("AAPL", "counting", "stopped")
+    world.deliver()
+    world.bar(1)
+    session = world.sealed("stopped")
+    world.manager.stop_session("stopped")
+    world.until(lambda: session.link.closed)
+    assert [each.action for each in world.sent] == ["BUY", "BUY", "SELL"]
+    world.write()
+    assert world.store.held["stopped"].state is not None
+
+
+def test_a_forbidden_call_quarantines_at_once(ward: Ward) -> None:
+    source = "import sys\ndef on_bar(bar):\n    sys.modules['posix'].getppid()\n"
+    world = SealedWorld(ward, source)
+    world.manager.start_session("AAPL", "counting", "bad")
+    world.deliver()
+    world.bar(1)
+    world.until(lambda: world.session("bad").state is SessionState.QUARANTINED)
+    assert "system call" in str(world.session("bad").reason)
