@@ -38,6 +38,9 @@ def oms(
     symbols: Annotated[str, typer.Option(help="Reject all but these, with commas between.")] = "",
     streams: Annotated[int, typer.Option(help="Most streams at once; each holds a thread.", min=1)] = 64,
     remembered: Annotated[int, typer.Option(help="Ids that are known again.", min=1)] = 100_000,
+    journal: Annotated[
+        Path | None, typer.Option(help="File that keeps them over a restart; else they are forgotten.")
+    ] = None,
     certificate: Annotated[
         Path | None, typer.Option(help="Certificate (PEM); with it and --key TLS is spoken.")
     ] = None,
@@ -49,7 +52,8 @@ def oms(
 ) -> None:
     """Run the reference OMS until SIGTERM: fills every order it takes, without a market or a ledger.
 
-    It knows orders by their id for as long as it runs, and wants OMS_TOKEN of its clients when that is set.
+    It knows orders by their id for as long as it runs, with --journal also afterwards. Its clients need
+    OMS_TOKEN when that is set.
     """
     from services.oms.options import Faults, OmsServerOptions, Rules
     from services.telemetry.logs import configure_logging
@@ -71,6 +75,7 @@ def oms(
         key=key,
         streams=streams,
         remembered=remembered,
+        journal=journal,
         rules=rules,
         faults=Faults(drop_rate=drop_rate, mute_rate=mute_rate, repeat_rate=repeat_rate, seed=seed),
     )

@@ -12,6 +12,7 @@ from uuid import uuid4
 import structlog
 
 from services.oms.far_end import FarEnd, Last
+from services.oms.journal import Entry, Journal
 from services.oms.options import Faults, Rules
 from services.oms.plan import Step, plan
 from services.oms.prices import Prices
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_WAIT = 1.0
+UNDER_WAY = {OrderStatus.PENDING, OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +32,11 @@ class Taken:
 
     __slots__ = ("dropped", "end", "last", "muted", "order", "order_id", "repeated", "steps")
 
-    def __init__(self, order: OrderRequest, steps: list[Step], end: FarEnd) -> None:
+    def __init__(self, order: OrderRequest, steps: list[Step], end: FarEnd | None) -> None:
         self.order = order
         self.order_id = str(uuid4())
         self.steps = deque(steps)
-        self.end: FarEnd | None = end
+        self.end = end
         self.last: OrderResponse | None = None
         self.dropped = self.muted = self.repeated = False
 
@@ -43,10 +45,14 @@ class Exchange:
     """Takes orders, fills them by the rules and tells the stream that asked last.
 
     An id that comes again is the same order: it is told where it stands, and not executed again. The latest
-    `remembered` ids are known, for as long as the process lives.
+    `remembered` ids are known, for as long as the process lives; with a `journal` those of earlier ones too,
+    of which the rest of what was not done is cancelled.
     """
 
-    def __init__(self, rules: Rules, faults: Faults, prices: Prices, remembered: int) -> None:
+    def __init__(
+        self, rules: Rules, faults: Faults, prices: Prices, remembered: int, journal: Journal | None = None
+    ) -> None:
+        self._journal = journal
         self._rules = rules
         self._faults = faults
         self._prices = prices
@@ -60,7 +66,9 @@ class Exchange:
         self._thread = threading.Thread(target=self._run, name="oms-exchange", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Begin to work, with the orders of the journal."""
+        for entry in [] if self._journal is None else self._journal.read().values():
+            self._recall(entry)
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,6 +76,8 @@ class Exchange:
         self._stop.set()
         self._inbox.put(lambda: None)
         self._thread.join()
+        if self._journal is not None:
+            self._journal.close()
 
     def submit(self, order: OrderRequest, end: FarEnd) -> None:
         """Take an order that came by a stream."""
@@ -106,6 +116,17 @@ class Exchange:
             refusal = Step(OrderStatus.REJECTED, message="the id is that of another order")
             end.say(_respond(Taken(order, [], end), refusal))
 
+    def _recall(self, entry: Entry) -> None:
+        """Know an order of an earlier process again; what it had not done by then it will not do."""
+        taken = Taken(entry.order, [], None)
+        taken.order_id, taken.last = entry.said.order_id, entry.said
+        self._remember(taken)
+        if entry.said.status in UNDER_WAY:
+            said = entry.said
+            self._say(
+                taken, Step(OrderStatus.CANCELLED, said.filled_quantity, said.filled_price, "the OMS ended")
+            )
+
     def _tell_again(self, known: Taken, end: FarEnd) -> None:
         """Tell where an order stands, and from now on tell it here."""
         if known.end is not None:
@@ -132,6 +153,8 @@ class Exchange:
 
     def _say(self, taken: Taken, step: Step) -> None:
         taken.last = _respond(taken, step)
+        if self._journal is not None:
+            self._journal.write(Entry(taken.order, taken.last))
         if taken.end is None or taken.muted:
             return
         for _ in range(2 if taken.repeated else 1):

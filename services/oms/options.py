@@ -58,7 +58,7 @@ class OmsServerOptions:
 
     `port` 0 takes a free one. `token` is checked when it is set. With `certificate` and `key` (PEM files) it
     speaks TLS. Each of up to `streams` open streams holds a thread; the latest `remembered` ids are known
-    again.
+    again, with a `journal` (a file) also after a restart.
     """
 
     host: str = "127.0.0.1"
@@ -68,6 +68,7 @@ class OmsServerOptions:
     key: Path | None = None
     streams: int = 64
     remembered: int = 100_000
+    journal: Path | None = None
     rules: Rules = field(default_factory=Rules)
     faults: Faults = field(default_factory=Faults)
 

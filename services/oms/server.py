@@ -13,6 +13,7 @@ import grpc
 from models.errors import ConfigError
 from services.oms.exchange import Exchange
 from services.oms.far_end import FarEnd, Last
+from services.oms.journal import Journal
 from services.oms.options import OmsServerOptions
 from services.oms.prices import OrderPrices, Prices
 from services.oms.protocol import AUTHORIZATION, OrderRequest, OrderResponse, add_service
@@ -23,12 +24,14 @@ PING_MS = 10_000
 
 
 class OmsServer:
-    """A server and its exchange. The exchange remembers orders until the process ends."""
+    """A server and its exchange, which remembers orders until the process ends, or for good in a journal."""
 
     def __init__(self, options: OmsServerOptions, prices: Prices | None = None) -> None:
+        """Raises ConfigError when the journal cannot be written."""
         self._options = options
         self._prices = prices or OrderPrices()
-        self._exchange = Exchange(options.rules, options.faults, self._prices, options.remembered)
+        journal = None if options.journal is None else Journal(options.journal)
+        self._exchange = Exchange(options.rules, options.faults, self._prices, options.remembered, journal)
         self._server = grpc.server(
             ThreadPoolExecutor(options.streams, thread_name_prefix="oms-stream"),
             options=[("grpc.so_reuseport", 0), ("grpc.http2.min_ping_interval_without_data_ms", PING_MS)],

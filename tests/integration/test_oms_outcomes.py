@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from models.errors import ConfigError, NotSent
 from models.signal import Signal, SignalStatus
+from services.oms.journal import Entry, Journal
 from services.oms.options import Faults, OmsServerOptions, Rules
 from services.oms.prices import MarketPrices
-from services.oms.protocol import OrderRequest, OrderStatus, open_stream
+from services.oms.protocol import OrderRequest, OrderResponse, OrderStatus, open_stream
 from services.oms.server import OmsServer
 from services.signals.oms_client import make_order
 from services.signals.route import Route
@@ -193,3 +194,49 @@ def test_the_reference_oms_answers_a_repeated_id_as_before_and_refuses_it_for_an
     assert again == first
     assert first.status == OrderStatus.FILLED
     assert (refused.status, refused.message) == (OrderStatus.REJECTED, "the id is that of another order")
+
+
+def last_answers(address: str, *orders: OrderRequest) -> list[OrderResponse]:
+    """Give orders on one stream, and return what was said last of each."""
+    with grpc.insecure_channel(address) as channel:
+        said = {
+            each.request_id: each for each in open_stream(channel, iter(orders), None, wait_for_ready=True)
+        }
+    return [said[order.id] for order in orders]
+
+
+def test_with_a_journal_the_reference_oms_knows_orders_again_after_it_was_killed(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    first, second, third = (make_order(make_signal(quantity=size), "market") for size in (10.0, 15.0, 5.0))
+    with serving_oms(Rules(fill_at_most=10), journal=journal) as address:
+        filled, cut = last_answers(address, first, second)
+    assert (filled.status, cut.status, cut.filled_quantity) == (OrderStatus.FILLED, OrderStatus.CANCELLED, 10)
+    with journal.open("ab") as torn:
+        torn.write(b'{"order": {"id": "')  # killed while it wrote
+    with serving_oms(journal=journal) as address:
+        again = last_answers(address, first, second, third)
+    with serving_oms(Rules(fill_at_most=0), journal=journal) as address:
+        assert last_answers(address, first, second, third) == again
+        assert again[:2] == [filled, cut]
+        other = OrderRequest()
+        other.CopyFrom(first)
+        other.quantity = 11
+        assert last_answers(address, other)[0].message == "the id is that of another order"
+
+
+def test_what_an_oms_had_not_filled_when_it_was_killed_is_cancelled(tmp_path: Path) -> None:
+    order = make_order(make_signal(quantity=10.0), "market")
+    said = OrderResponse(
+        order_id="o",
+        request_id=order.id,
+        status=OrderStatus.PARTIALLY_FILLED,
+        filled_quantity=4,
+        filled_price=100.5,
+    )
+    journal = Journal(tmp_path / "journal")
+    journal.write(Entry(order, said))
+    journal.close()
+    with serving_oms(journal=tmp_path / "journal") as address:
+        [answer] = last_answers(address, order)
+    assert (answer.order_id, answer.status) == ("o", OrderStatus.CANCELLED)
+    assert (answer.filled_quantity, answer.filled_price) == (4, 100.5)
