@@ -40,7 +40,7 @@ class RoundTrip(NamedTuple):
 
 
 class EmaCross(BaseStrategy):
-    """Holds ten units while the fast average of closes is above the slow one."""
+    """Buys ten units when the fast average of closes comes above the slow one, sells when it comes below."""
 
     def __init__(self, strategy_id: str, symbol: str, session_id: str | None = None) -> None:
         super().__init__(strategy_id, symbol, session_id)
@@ -49,7 +49,7 @@ class EmaCross(BaseStrategy):
         self.is_above = False
 
     def on_bar(self, bar: Bar) -> None:
-        """Average, compare, and decide from the fiftieth bar on."""
+        """Average, compare, and act on a crossing after the fiftieth bar."""
         close = bar.close
         self.seen += 1
         if self.seen == 1:
@@ -57,9 +57,13 @@ class EmaCross(BaseStrategy):
             return
         self.fast += (close - self.fast) * 2.0 / (FAST + 1)
         self.slow += (close - self.slow) * 2.0 / (SLOW + 1)
-        if self.seen >= SLOW and (self.fast > self.slow) is not self.is_above:
-            self.is_above = not self.is_above
-            self.send_signal("BUY" if self.is_above else "SELL", close, UNITS)
+        if self.seen < SLOW or (self.fast > self.slow) is self.is_above:
+            return
+        self.is_above = not self.is_above
+        if self.seen > SLOW and self.is_above:
+            self.send_signal("BUY", close, UNITS)
+        elif self.position.expected:
+            self.send_signal("SELL", close, UNITS)
 
     def on_trade(self, trade: Trade) -> None:
         """Trades do not matter to it."""
@@ -121,16 +125,16 @@ def timed_run(bars: Sequence[Bar]) -> tuple[list[RoundTrip], float, float]:
 def timed_loop(bars: Sequence[Bar]) -> tuple[list[RoundTrip], float]:
     """Do the same arithmetic with nothing around it."""
     began = process_time()
-    fast = slow = cash = 0.0
+    fast = slow = cash = held = 0.0
     is_above = False
     seen, wanted, entry = 0, 0, bars[0]
     trips: list[tuple[Bar, Bar]] = []
     for bar in bars:
         if wanted:
             if wanted > 0:
-                cash, entry = cash - UNITS * bar.open, bar
+                cash, held, entry = cash - UNITS * bar.open, UNITS, bar
             else:
-                cash += UNITS * bar.open
+                cash, held = cash + UNITS * bar.open, 0.0
                 trips.append((entry, bar))
             wanted = 0
         close = bar.close
@@ -142,7 +146,10 @@ def timed_loop(bars: Sequence[Bar]) -> tuple[list[RoundTrip], float]:
         slow += (close - slow) * 2.0 / (SLOW + 1)
         if seen >= SLOW and (fast > slow) is not is_above:
             is_above = not is_above
-            wanted = 1 if is_above else -1
+            if seen > SLOW and is_above:
+                wanted = 1
+            elif held:
+                wanted = -1
     seconds = process_time() - began
     return [
         RoundTrip(entry.timestamp, round(entry.open, 9), end.timestamp, round(end.open, 9))
@@ -164,6 +171,7 @@ def timed_peer(frame: Any) -> tuple[list[RoundTrip], float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from backtesting import Backtest, Strategy  # noqa: PLC0415 — only where it is installed
+        from backtesting.lib import crossover  # noqa: PLC0415
 
         class Peer(Strategy):  # type: ignore[misc]  # comes without types
             def init(self) -> None:
@@ -172,12 +180,11 @@ def timed_peer(frame: Any) -> tuple[list[RoundTrip], float]:
                 self.slow = self.I(lambda: close.ewm(span=SLOW, adjust=False).mean())
 
             def next(self) -> None:
-                if len(self.data) < SLOW:
+                if len(self.data) <= SLOW:
                     return
-                if self.fast[-1] > self.slow[-1]:
-                    if not self.position:
-                        self.buy(size=int(UNITS))
-                elif self.position:
+                if crossover(self.fast, self.slow):
+                    self.buy(size=int(UNITS))
+                elif crossover(self.slow, self.fast):
                     self.position.close()
 
         began = process_time()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from services.history.backtest_run import BacktestRun
     from services.history.sweep_workers import Work
 
+MOST_NAMED = 8
+
 
 def backtest(
     strategy: Annotated[str, typer.Option(help="Its name, as `strategies list` shows it.")],
@@ -78,8 +80,11 @@ def backtest(
     from services.history.options import BacktestOptions
     from services.history.sweep import Axis
     from services.history.sweep_workers import Work
+    from services.page.document import find_plotly
 
     settings = load_settings()
+    if report is not None:
+        find_plotly()  # before the work, not after it
     strategy_class = find_strategy(settings, strategy)
     options = BacktestOptions(
         parameters=parameters_of(strategy_class, param or ()),
@@ -138,6 +143,8 @@ def _tell(played: "BacktestRun", *, as_json: bool) -> int:
 
 def _show(played: "BacktestRun") -> None:
     described = played.describe()
+    if len(played.symbols) > MOST_NAMED:
+        described["symbol"] = f"{len(played.symbols)} symbols"
     print_table(("what", "value"), ((name, cell(name, value)) for name, value in described.items()))
     rejected: dict[str, int] = {}
     for report in played.reports:

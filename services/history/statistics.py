@@ -19,6 +19,9 @@ DAY = timedelta(days=1)
 TRADING_DAYS = 252.0
 CALENDAR_DAYS = 365.0
 WEEK_DAYS = 7.0
+WEEKS = 52.0
+MONTH_DAYS = {28.0, 29.0, 30.0, 31.0}
+MONTHS = 12.0
 ROLLING = 63
 SAMPLED_STEPS = 1_000
 
@@ -69,16 +72,18 @@ def sample(curve: EquityCurve, *, is_crypto: bool) -> tuple[EquityCurve, float]:
 
     Bars shorter than a day: the first value and the last of each day, so that every day counts, and a year
     has as many returns as the market has sessions: 252, or 365 where it never closes. Daily bars: the same
-    numbers. Longer ones: 365 / their days.
+    numbers. Weeks: 52, months: 12, and anything else longer than a day: 365 / its days.
     """
     stride = max(1, len(curve) // SAMPLED_STEPS)
     steps = [(curve.times[n] - curve.times[n - 1]) / DAY for n in range(1, len(curve), stride)]
     usual = median(steps) if steps else 1.0
     if usual < 1.0:
         curve, usual = curve.by_day(), 1.0
-    if usual < WEEK_DAYS - 1.0:
+    if usual == 1.0:
         return curve, CALENDAR_DAYS if is_crypto else TRADING_DAYS
-    return curve, CALENDAR_DAYS / usual
+    if usual == WEEK_DAYS:
+        return curve, WEEKS
+    return curve, MONTHS if usual in MONTH_DAYS else CALENDAR_DAYS / usual
 
 
 def returns(values: Sequence[float]) -> list[float]:

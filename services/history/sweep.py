@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from msgspec import Struct
 
@@ -83,13 +83,6 @@ class Trial(Struct, frozen=True):
     def score(self, objective: str) -> float | None:
         """Return the number that it is ranked by; None where it is undefined."""
         return None if self.statistics is None else getattr(self.statistics, objective)
-
-
-class Trying(Protocol):
-    """Makes runs, here or in processes, and gives what came of them in the order of the tasks."""
-
-    def __call__(self, tasks: Sequence[Task]) -> Iterable[Trial]:
-        """Try every task."""
 
 
 def combinations(axes: Sequence[Axis], some: int | None = None, seed: int = 0) -> list[dict[str, Any]]:

@@ -111,7 +111,9 @@ def test_bars_within_days_are_judged_by_the_day() -> None:
     assert sample(curve, is_crypto=True)[1] == 365
 
 
-@pytest.mark.parametrize(("step", "periods"), [(DAY, 252.0), (7 * DAY, 365 / 7), (30 * DAY, 365 / 30)])
+@pytest.mark.parametrize(
+    ("step", "periods"), [(DAY, 252.0), (7 * DAY, 52.0), (30 * DAY, 12.0), (2 * DAY, 182.5)]
+)
 def test_a_year_has_as_many_returns_as_the_bars_have(step: timedelta, periods: float) -> None:
     curve = EquityCurve([FIRST + number * step for number in range(9)], [100.0] * 9, bytes(9))
 

@@ -171,3 +171,18 @@ class Peeks(BaseStrategy):
     def on_trade(self, trade):
         pass
 """
+
+
+def test_the_page_of_a_sweep_shows_its_best_run(
+    prices: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = tmp_path / "out" / "page.html"
+    given = ("--strategy", "sma_cross", "--data", prices, "--objective", "total_return", "--report", page)
+
+    assert _run(*given, "--sweep", "fast=2:4", "--param", "slow=9", "--random", 2, "--seed", 3, "--json") == 0
+
+    described = json.loads(capsys.readouterr().out)
+    assert len(described["trials"]) == 2
+    fast = described["best"]["parameters"]["fast"]
+    assert f"fast = {fast}, slow = 9" in page.read_text(encoding="utf-8")
+    assert _run(*given[:-1], tmp_path, "--json") == 1  # a folder is no file
