@@ -80,6 +80,13 @@ class Child:
             keeper.kill()  # which takes the program along
             return keeper.wait()
 
+    def end(self, seconds: float) -> int:
+        """Wait for the program to end by itself, for so long at most; return its exit code."""
+        if self._keeper is not None:
+            with suppress(subprocess.TimeoutExpired):
+                return self._keeper.wait(seconds)
+        return self.stop()
+
     def check(self) -> None:
         """Raise DemoFailed, with the end of the log, when the program has ended."""
         if self._keeper is not None and self._keeper.poll() is not None:

@@ -1,4 +1,7 @@
-"""Which sessions the demo starts: every strategy on four stocks, and the mock strategy on a fifth."""
+"""Which sessions the demo starts: five strategies on four stocks, and the mock strategy on a fifth.
+
+One more, of a discovered strategy, comes out of the catalogue (`discovery.py`).
+"""
 
 from dataclasses import dataclass
 
@@ -10,11 +13,13 @@ SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 class Entry:
     """One session, with an account of its own under the same name.
 
-    The name, and so the ids of all signals, are the same at every run: two runs can be compared.
+    The name, and so the ids of all signals, are the same at every run: two runs can be compared. A strategy
+    of the catalogue is started by its `strategy_id`, the others by their name.
     """
 
     strategy: str
     symbol: str
+    strategy_id: str | None = None
 
     @property
     def session_id(self) -> str:

@@ -65,7 +65,7 @@ class Portfolio:
         self.execution_id = found[0]["execution_id"]
 
     def stop(self) -> None:
-        """Have the worker close every position, and wait until it has. Raises DemoFailed."""
+        """Have the worker close every position, and wait until it has, and told why. Raises DemoFailed."""
         where = self._stage.addresses
         try:
             answer = requests.post(
@@ -78,11 +78,14 @@ class Portfolio:
         if answer.status_code not in ACCEPTED:
             raise self._stage.worker.failure(f"answered {answer.status_code} to a stop: {answer.text}")
         deadline = time.monotonic() + STOPPED_SECONDS
-        while read_portfolio(self._stage.database, self.execution_id).status not in ENDED:
+        while not self._has_ended() or self._stage.view.vitals().untold > 0:
             self._stage.check()
             if time.monotonic() > deadline:
                 return  # the check of its books will say what is missing
             self._wait.wait(POLL_SECONDS)
+
+    def _has_ended(self) -> bool:
+        return read_portfolio(self._stage.database, self.execution_id).status in ENDED
 
     def _executions(self) -> list[dict[str, Any]]:
         return [each for each in self._stage.view.executions() if each["strategy_id"] == STRATEGY_ID]

@@ -12,6 +12,7 @@ from threading import Event
 from models.errors import ConfigError
 from services.demo.accounting import compare
 from services.demo.closing import environment_file, show_addresses, show_outcome
+from services.demo.discovery import discover
 from services.demo.failure import DemoFailed
 from services.demo.lineup import LINEUP
 from services.demo.outcome import Outcome
@@ -86,8 +87,11 @@ class Demo:
 
     def _perform(self, stage: Stage, prices: SampleData) -> Outcome:
         options, screen = self._options, self._screen
-        start_sessions(stage, LINEUP)
-        screen.step(f"{len(LINEUP)} sessions run, each with {CASH:,} in an account of its own")
+        discovered = discover(stage)
+        screen.step(f"a discovered strategy, {discovered.strategy} on {discovered.symbol}, was taken in")
+        lineup = (*LINEUP, discovered)
+        start_sessions(stage, lineup)
+        screen.step(f"{len(lineup)} sessions run, each with {CASH:,} in an account of its own")
         portfolio = Portfolio(stage)
         portfolio.approve()
         screen.step(f"a portfolio of {', '.join(ALLOCATION)} was approved, and is executed with {CAPITAL:,}")
@@ -97,7 +101,7 @@ class Demo:
             play.rest()
         portfolio.stop()
         screen.step("the portfolio was told to stop, and has sold what it held")
-        outcome = compare(stage, LINEUP, prices, portfolio.execution_id)
+        outcome = compare(stage, lineup, prices, portfolio.execution_id)
         try:
             self._write_report(outcome, prices)
         except DemoFailed:

@@ -104,7 +104,7 @@ class Stage:
         wanted = {
             "symbol": entry.symbol,
             "type": "stock",
-            "strategyId": entry.strategy,
+            "strategyId": entry.strategy_id or entry.strategy,
             "userId": entry.session_id,
             "sessionId": entry.session_id,
         }
@@ -115,6 +115,12 @@ class Stage:
             raise self.gateway.failure(f"did not start {entry.session_id}: {error}") from error
         if answer.status_code != CREATED or not answer.json()["published"]:
             raise self.gateway.failure(f"answered {answer.status_code} to {entry.session_id}: {answer.text}")
+
+    def run_to_its_end(self, name: str, seconds: float, *arguments: str) -> None:
+        """Run a command of the worker's until it ends by itself. Raises DemoFailed unless it exits with 0."""
+        with self._child(name, {"HEALTH_PORT": "0", "METRICS_PORT": "0"}, *arguments) as child:
+            if child.end(seconds) != 0:
+                raise child.failure("did not end well")
 
     def check(self) -> None:
         """Raise DemoFailed, with the end of its log, when gateway or worker has ended."""
@@ -185,6 +191,9 @@ class Stage:
         self._tell(f"paper gateway and worker are up ({time.monotonic() - started:.1f} s)")
 
     def _run(self, name: str, settings: dict[str, str], *arguments: str) -> Child:
+        return self._running.enter_context(self._child(name, settings, *arguments))
+
+    def _child(self, name: str, settings: dict[str, str], *arguments: str) -> Child:
         program = Program(
             name=name,
             command=[sys.executable, str(MAIN), *arguments],
@@ -192,7 +201,7 @@ class Stage:
             log=self._folder / f"{name}.log",
             ending_seconds=ENDING_SECONDS,
         )
-        return self._running.enter_context(Child(program))
+        return Child(program)
 
     def _gateway_is_ready(self) -> bool:
         try:

@@ -36,12 +36,16 @@ class SessionView:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """A few numbers of GET /metrics: what was delivered, signals on their way, what was turned away."""
+    """A few numbers of GET /metrics: what was delivered, signals on their way, what was turned away.
+
+    `untold` counts the verdicts of the risk desk that are not in the database yet.
+    """
 
     delivered: int
     trades: int
     pending: int
     turned_away: Mapping[str, int]
+    untold: int = 0
 
     @property
     def taken(self) -> int:
@@ -77,7 +81,7 @@ class WorkerView:
     def vitals(self) -> Vitals:
         """Return the numbers that tell how far the worker is."""
         events = {"bar": 0, "trade": 0}
-        pending = 0
+        pending = untold = 0
         turned_away: dict[str, int] = {}
         for family in text_string_to_metric_families(self._get("/metrics").text):
             for sample in family.samples:
@@ -87,7 +91,11 @@ class WorkerView:
                     pending = int(sample.value)
                 elif sample.name in {"worker_events_dropped_total", "worker_events_rejected_total"}:
                     turned_away[sample.labels["reason"]] = int(sample.value)
-        return Vitals(events["bar"], events["trade"], pending, turned_away)
+                elif sample.name in {"risk_violations_total", "risk_warnings_total"}:
+                    untold += int(sample.value)
+                elif sample.name == "risk_events_total":
+                    untold -= int(sample.value)
+        return Vitals(events["bar"], events["trade"], pending, turned_away, untold)
 
     def close(self) -> None:
         """Close the connection."""

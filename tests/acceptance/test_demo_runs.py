@@ -18,7 +18,7 @@ from tests.support import REPOSITORY, RunningProcess, eventually, running_proces
 DEMO = [sys.executable, str(REPOSITORY / "main.py"), "demo"]
 UNTIL = ["--until", "2001-06-29"]
 SHORT = ["--speed", "max", *UNTIL]
-SESSIONS = 21
+SESSIONS = 22
 LOOK_SECONDS = 0.1  # reading what all processes do costs as much as the demo
 NOTICED_SECONDS = 0.5  # in which the demo publishes several batches
 STARTED = "sessions run"  # in what the demo says of its progress
@@ -135,7 +135,12 @@ def test_a_demo_ends_with_books_that_agree_and_leaves_only_report_and_logs(
     assert portfolio["reduced_by_risk"] >= 1
     report = folder / "var" / "demo" / "report.html"
     assert told["report"] == str(report)
-    assert {path.name for path in report.parent.iterdir()} == {"report.html", "worker.log", "gateway.log"}
+    assert {path.name for path in report.parent.iterdir()} == {
+        "report.html",
+        "worker.log",
+        "gateway.log",
+        "intake.log",
+    }
 
 
 def test_the_trades_are_the_same_at_every_speed(fast: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
