@@ -111,6 +111,11 @@ class ApprovalDesk:
             return self._turn_down(message, refusal)
         except StorageConflict as error:
             return self._turn_down(message, ApprovalRefused("not_recorded", [str(error)]))
+        except (StorageUnavailable, ConfigError):
+            raise
+        except Exception as error:  # a message that nobody expected must not hold up those behind it
+            log.exception("approval_failed", source=str(message.place))
+            return self._turn_down(message, ApprovalRefused("internal_error", [type(error).__name__]))
         log.info("strategy_approved", execution=str(approval.execution_id), is_new=is_new)
         return "started" if is_new else "duplicate"
 

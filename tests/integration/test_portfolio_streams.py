@@ -8,11 +8,14 @@ from threading import Event
 import pytest
 import redis
 
+from models.execution_plan import Approval
 from services.db_client import Database
 from services.embedded import EmbeddedValkey
 from services.intake.messages import Message, Place
 from services.intake.redis_publisher import RedisPublisher
 from services.intake.refusals import Refusal
+from services.portfolio import approval_desk
+from services.portfolio.approval import read_approval
 from services.portfolio.event_publisher import EventPublisher
 from services.portfolio.events import refused
 from services.portfolio.execution_table import write_events
@@ -72,6 +75,20 @@ def test_what_is_refused_is_told_with_its_reason_and_kept_in_the_dead_letters(
     assert told["reason"] == reason
     assert told["problems"]
     assert Refusal.decode(json.dumps(told).encode()).original_message.encode() == payload
+
+
+def test_what_nobody_expected_of_one_approval_does_not_hold_up_the_next(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(payload: bytes) -> Approval:
+        if payload == b"strange":
+            raise RuntimeError
+        return read_approval(payload)
+
+    monkeypatch.setattr(approval_desk, "read_approval", read)
+    outcomes, dead = take_approval(database_url, b"strange", encoded(approval_message()))
+    assert outcomes == ["refused", "started"]
+    assert dead == [("strategy.approved", "internal_error", b"strange")]
 
 
 def message(number: int) -> Message:
