@@ -146,7 +146,7 @@ class Portfolio:
         self._around.mailbox.post(cast("Session", feed), joining)
 
     def _unroute(self, feed: PriceFeed) -> None:
-        self._around.router.remove(feed.symbol, cast("Session", feed))
+        feed.leave(self._around.router)
 
     def _count(self, outcome: str) -> None:
         self._taken.labels(TOPIC, outcome).inc()

@@ -35,7 +35,18 @@ class PriceFeed:
     """
 
     state = SessionState.RUNNING
-    __slots__ = ("_latest", "_mark", "bars", "closes", "deadline", "identity", "seen", "symbol", "trades")
+    __slots__ = (
+        "_has_left",
+        "_latest",
+        "_mark",
+        "bars",
+        "closes",
+        "deadline",
+        "identity",
+        "seen",
+        "symbol",
+        "trades",
+    )
 
     def __init__(self, symbol: str, mark: Mark) -> None:
         self.symbol = symbol
@@ -52,6 +63,7 @@ class PriceFeed:
         self.bars = self.trades = 0
         self.closes: dict[str, deque[float]] = {}
         self.seen = False
+        self._has_left = False
         self._latest: tuple[float, float] | None = None
 
     def on_bar(self, bar: Bar) -> None:
@@ -84,6 +96,13 @@ class PriceFeed:
             self._take(feed.last_price, feed.heard_at)
         feed.keep(CLOSES_WANTED)
         router.add(self.symbol, cast("Session", self), feed)
+        if self._has_left:  # before it was there
+            self.leave(router)
+
+    def leave(self, router: Router) -> None:
+        """Be told nothing any more, also where `join` has still to be done. From any thread."""
+        self._has_left = True
+        router.remove(self.symbol, cast("Session", self))
 
     @property
     def price(self) -> Decimal | None:

@@ -60,6 +60,14 @@ def test_indicators_get_the_closes_of_the_timeframe_with_most_bars() -> None:
     assert feed.recent_closes()[-1] == 399.0
 
 
+def test_who_leaves_before_it_could_join_is_told_nothing() -> None:
+    router = Router()
+    feed = PriceFeed("AAPL", nobody)
+    feed.leave(router)
+    feed.handle(Errand(lambda late: late.join(router)))
+    assert router.table.get(BAR_CHANNEL + b"AAPL") is None
+
+
 def test_on_a_route_it_is_told_like_a_session_from_what_is_known_already() -> None:
     router, turn = Router(), Turn()
     known = router.feed("AAPL")
