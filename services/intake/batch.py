@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 from models.errors import DecodeError
 from services.intake.discovered import DiscoveredReader
@@ -29,11 +30,12 @@ class Refused(NamedTuple):
 class Batch:
     """Messages, the strategies in them, and those that were refused.
 
-    `storing` is there from when another thread was asked to store them, `result` once they are stored; so
-    many of the refused as `published` says are written down.
+    `id` is what its lines in the log have in common. `storing` is there from when another thread was asked to
+    store them, `result` once they are stored; so many of the refused as `published` says are written down.
     """
 
     def __init__(self, messages: list[Message], reader: DiscoveredReader) -> None:
+        self.id = uuid4().hex[:12]
         self.messages = messages
         self.strategies: list[DiscoveredStrategy] = []
         self.refused: list[Refused] = []

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from uuid import uuid4
 
 import structlog
 
@@ -114,7 +113,7 @@ class IntakeConsumer:
         self._read_ahead(batch)
         if self._waiting and not self._stop.is_set():
             self._begin(self._waiting[0], writer)
-        with structlog.contextvars.bound_contextvars(batch=uuid4().hex[:12]):
+        with structlog.contextvars.bound_contextvars(batch=batch.id):
             for attempt in range(self._pace.max_retries + 1):
                 self.heartbeat.beat()
                 try:
@@ -145,7 +144,8 @@ class IntakeConsumer:
 
     def _store(self, batch: Batch) -> BulkResult:
         started = time.monotonic()
-        result = self._repository.bulk_insert_strategies(batch.strategies)
+        with structlog.contextvars.bound_contextvars(batch=batch.id):  # on the other thread, too
+            result = self._repository.bulk_insert_strategies(batch.strategies)
         self._time_database(time.monotonic() - started)
         return result
 
@@ -175,7 +175,11 @@ class IntakeConsumer:
 
     def _ours(self, batch: Batch, still: set[Place]) -> Batch:
         mine = [each for each in batch.messages if each.place in still]
-        return batch if len(mine) == len(batch.messages) else Batch(mine, self._reader)
+        if len(mine) == len(batch.messages):
+            return batch
+        left = Batch(mine, self._reader)
+        left.id = batch.id
+        return left
 
     def _count(self, batch: Batch) -> None:
         counters, result = self.counters, batch.result or BulkResult()

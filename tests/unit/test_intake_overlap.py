@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 from threading import Event
 from typing import Any
 
+import structlog
+
 from models.errors import StorageUnavailable
 from services.intake.consumer import IntakeConsumer
 from services.intake.discovered import DiscoveredReader
@@ -49,11 +51,13 @@ class Storing:
     def __init__(self, failing: Collection[int] = ()) -> None:
         self.begun = [Event() for _ in range(3)]
         self.order: list[int] = []
+        self.batches: list[set[str]] = [set() for _ in range(3)]
         self._failing = set(failing)
 
     def bulk_insert_strategies(self, strategies: Sequence[Any]) -> BulkResult:
         number = strategies[0].parameters["batch"]
         self.order.append(number)
+        self.batches[number].add(structlog.contextvars.get_contextvars()["batch"])
         self.begun[number].set()
         if number in self._failing:
             self._failing.remove(number)
@@ -131,6 +135,7 @@ def test_a_batch_that_fails_is_committed_before_the_next_one_that_was_stored_mea
     assert consumer_of(source, repository).run() is Ending.IDLE
     assert source.committed == ["0-0", "1-0", "2-0"]
     assert sorted(repository.order) == [0, 0, 1, 2]
+    assert len(set.union(*repository.batches)) == 3  # the second attempt is known by the same id
 
 
 def test_what_is_being_stored_when_the_intake_is_stopped_is_committed() -> None:
