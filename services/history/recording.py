@@ -12,11 +12,11 @@ import os
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from models.errors import ConfigError
+from models.errors import ConfigError, StorageUnavailable
 from services.history.replay import Message
 
 COLUMNS = ("received_at", "channel", "payload")
@@ -25,6 +25,7 @@ GZIP = b"\x1f\x8b"
 GZIP_MEMBER = 31  # zlib's word for it
 GROUP_BYTES = 1024 * 1024
 GROUP_SECONDS = 1.0
+NAME = "recording-%Y%m%dT%H%M%S.%fZ.csv.gz"
 READ_BYTES = 256 * 1024
 ROWS_AT_ONCE = 10_000
 LEVEL = 5
@@ -35,7 +36,8 @@ class RecordingWriter:
     """Writes messages into files of a folder. Not safe for two threads.
 
     A group is written after `GROUP_SECONDS` or `GROUP_BYTES`, a new file begun after `rotate_bytes` or
-    `rotate_seconds`. Raises ConfigError where Parquet is wanted and pyarrow not installed, OSError.
+    `rotate_seconds`. Raises ConfigError where Parquet is wanted and pyarrow not installed, OSError for a folder
+    that cannot be made, StorageUnavailable for a disk that takes no more.
     """
 
     def __init__(
@@ -88,8 +90,11 @@ class RecordingWriter:
         rows = self._rows.getvalue().encode(errors="surrogateescape")
         self._rows.seek(0)
         self._rows.truncate()
-        file.write(gzip.compress(rows if file.tell() else HEADER + rows, LEVEL))
-        os.fsync(file.fileno())
+        try:
+            file.write(gzip.compress(rows if file.tell() else HEADER + rows, LEVEL))
+            os.fsync(file.fileno())
+        except OSError as error:  # it names no file
+            raise StorageUnavailable(f"{self._path} cannot be written: {error.strerror}") from error
         self.written = self.messages
         if file.tell() >= self._rotate_bytes:
             self._finish_file()
@@ -104,8 +109,10 @@ class RecordingWriter:
                 each.result()
 
     def _begin_file(self, now: float) -> IO[bytes]:
-        stem = datetime.fromtimestamp(now, UTC).strftime("recording-%Y%m%dT%H%M%S.%fZ")
-        self._path = self._folder / f"{stem}.csv.gz"
+        moment = datetime.fromtimestamp(now, UTC)
+        while (path := self._folder / moment.strftime(NAME)).exists():
+            moment += timedelta(microseconds=1)
+        self._path = path
         self._file = self._path.open("xb", buffering=0)
         self._began_at = now
         return self._file

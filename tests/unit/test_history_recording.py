@@ -1,11 +1,13 @@
 """Recordings: what is written down is read again, whatever became of the writer, and files rotate."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from models.errors import ConfigError
+from models.errors import ConfigError, StorageUnavailable
 from services.history.feed import Window, open_feed
 from services.history.recording import RecordingWriter, is_recording, read_recording
 from services.history.replay import Message
@@ -92,6 +94,27 @@ def test_what_a_killed_recorder_left_becomes_parquet_with_the_next_one(tmp_path:
 
     (file,) = tmp_path.iterdir()
     assert (file.suffix, list(read_recording(file))) == (".parquet", MESSAGES[:1])
+
+
+def test_a_full_disk_is_said_with_the_name_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = RecordingWriter(tmp_path)
+    writer.add(MESSAGES[0])
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageUnavailable, match=r"recording-.* cannot be written: No space left"):
+        writer.flush(AT)
+
+
+def test_files_that_begin_at_one_moment_have_names_of_their_own(tmp_path: Path) -> None:
+    writer = RecordingWriter(tmp_path, rotate_bytes=1)
+    for each in MESSAGES:
+        writer.add(each)
+        writer.flush(AT)
+    assert list(read_recording(tmp_path)) == MESSAGES
 
 
 def test_a_folder_without_recordings_is_said_to_be_none(tmp_path: Path) -> None:
