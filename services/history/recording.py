@@ -36,8 +36,8 @@ class RecordingWriter:
     """Writes messages into files of a folder. Not safe for two threads.
 
     A group is written after `GROUP_SECONDS` or `GROUP_BYTES`, a new file begun after `rotate_bytes` or
-    `rotate_seconds`. Raises ConfigError where Parquet is wanted and pyarrow not installed, OSError for a folder
-    that cannot be made, StorageUnavailable for a disk that takes no more.
+    `rotate_seconds`. Raises ConfigError where Parquet is wanted and pyarrow not installed, OSError for a
+    folder that cannot be made, StorageUnavailable for a disk that takes no more.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from tests.faults import (
     engine_faults,
     freeze_faults,
     gateway_faults,
+    intake_faults,
     kill_steps,
     kills,
     lease_faults,
@@ -38,6 +39,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *lease_faults.EXPERIMENTS,
         *portfolio_faults.EXPERIMENTS,
         *engine_faults.EXPERIMENTS,
+        *intake_faults.EXPERIMENTS,
         *soak.EXPERIMENTS,
     )
 }
@@ -62,6 +64,7 @@ QUICK = (
     "strategy-sleeps",
     "strategy-on-stop",
     "engine-kill-9",
+    "intake-kill-9",
 )
 
 
