@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.embedded import EmbeddedPostgres
 from tests.faults.databases import Databases
 from tests.faults.experiment import Terms
 from tests.faults.result import Result, Tally
@@ -23,8 +24,8 @@ TRIED_ELSEWHERE = {
 
 
 @pytest.fixture(scope="module")
-def databases() -> Iterator[Databases]:
-    with Databases() as made:
+def databases(postgres: EmbeddedPostgres) -> Iterator[Databases]:
+    with Databases(postgres) as made:
         yield made
 
 

@@ -15,17 +15,22 @@ _numbers = itertools.count(1)
 
 
 class Databases:
-    """A PostgreSQL that experiments share, each with a database of its own. Not to be paused or killed."""
+    """A PostgreSQL that experiments share, each with a database of its own. Not to be paused or killed.
 
-    def __init__(self) -> None:
-        self._server = EmbeddedPostgres()
+    One that runs already is used, where it is given, and left running.
+    """
+
+    def __init__(self, server: EmbeddedPostgres | None = None) -> None:
+        self._is_ours = server is None
+        self._server = server or EmbeddedPostgres()
 
     def __enter__(self) -> Self:
         self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.stop()
+        if self._is_ours:
+            self._server.stop()
 
     def new(self) -> str:
         """Make a database with all migrations applied; return its URL."""

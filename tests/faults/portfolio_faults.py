@@ -24,6 +24,7 @@ SHARES = 199  # a fifth of 100,000
 TOKEN = "of-the-experiment"  # noqa: S105 — nobody else's
 SETTINGS = {"GATEWAY_TIMEOUT": "60", "GATEWAY_THREADS": "5", "CONTROL_TOKEN": TOKEN}
 SECONDS = 30
+LOOK_SECONDS = 0.03  # each look asks the database anew
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Portfolio:
                 self.stage.feed.client.publish(f"market_trades:{symbol}", message)
             return condition()
 
-        eventually(holds, SECONDS)
+        eventually(holds, SECONDS, pause=LOOK_SECONDS)
 
     def rows(self, columns: str, table: str, where: str = "") -> list[tuple[object, ...]]:
         """Read rows of this portfolio."""
