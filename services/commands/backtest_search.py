@@ -176,15 +176,17 @@ def _words(parameters: Mapping[str, Any]) -> str:
 
 def check_lookahead(work: "Work", cuts: int, *, as_json: bool) -> int:
     """Play truncated data and print each signal that changed; 1 where there is one."""
-    from services.history.lookahead import find_changes
+    from services.history.lookahead import compare
 
     with progress_bar("runs", cuts + 1) as advance:
-        changes = find_changes(*work, cuts, advance)
+        found = compare(*work, cuts, advance)
+    changes = found.changes
     if as_json:
         print_json(
             {
                 "strategy": work.strategy_class.name,
-                "cuts": cuts,
+                "cuts": found.cuts,
+                "signals": found.signals,
                 "changes": [_described_change(change) for change in changes],
             }
         )
@@ -192,9 +194,14 @@ def check_lookahead(work: "Work", cuts: int, *, as_json: bool) -> int:
     for change in changes:
         print_line(str(change))
     if changes:
-        print_warning(f"what came later changed decisions at {len(changes)} of {cuts} cuts: it looks ahead")
+        print_warning(
+            f"what came later changed decisions at {len(changes)} of {found.cuts} cuts: it looks ahead"
+        )
         return 1
-    print_line(f"{work.strategy_class.name} decides the same however much comes after: {cuts} cuts")
+    if not found.signals:
+        print_warning(f"{work.strategy_class.name} decided nothing on these data: that says little")
+    compared = f"{found.signals} signals, {found.cuts} cuts"
+    print_line(f"{work.strategy_class.name} decides the same however much comes after: {compared}")
     return 0
 
 

@@ -1,5 +1,6 @@
 """Bars from a file, for strategies to be played: what is no bar is left out and named with its line."""
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from models.errors import ConfigError
-from models.market_data import Bar
+from models.market_data import SYMBOL_PATTERN, Bar
 from services.history.data_checks import Kind, trouble_of
 from services.history.rows import COLUMNS, LAYOUT, NO_TIME, SymbolRows, microseconds_of, timeframe_of
 from services.history.table_file import FileRow, numbered_rows
@@ -27,7 +28,8 @@ class Problem(Struct, frozen=True):
     detail: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.symbol} {self.detail}: {self.kind}"
+        what = f"{self.symbol} {self.detail}".strip()
+        return f"line {self.line}: {what}: {self.kind}"
 
 
 class BarFile(Struct, frozen=True):
@@ -99,6 +101,10 @@ def gather(
 
 def _bars_among(rows: SymbolRows, lines: Sequence[int], problems: list[Problem]) -> SymbolRows:
     """Return the rows that are bars, and note the others."""
+    if not re.fullmatch(SYMBOL_PATTERN, rows.symbol):
+        detail = f"{rows.symbol!r} is no symbol"
+        problems.extend(Problem(line, "", Kind.NO_SYMBOL, detail) for line in lines)
+        return rows.chosen(())
     chosen, last = [], NO_TIME
     for number, time in enumerate(rows.times):
         trouble = trouble_of(rows, number, last)

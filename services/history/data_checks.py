@@ -27,8 +27,9 @@ MISSED_STEPS = 3
 
 
 class Kind(StrEnum):
-    """What can be wrong. The first six are no bars; the rest are bars to look at."""
+    """What can be wrong. The first seven are no bars; the rest are bars to look at."""
 
+    NO_SYMBOL = "no_symbol"
     NO_TIME = "no_time"
     BLANK = "blank"
     NOT_POSITIVE = "not_positive"
@@ -42,7 +43,15 @@ class Kind(StrEnum):
 
 
 LEFT_OUT = frozenset(
-    {Kind.NO_TIME, Kind.BLANK, Kind.NOT_POSITIVE, Kind.INCONSISTENT, Kind.DUPLICATE, Kind.OUT_OF_ORDER}
+    {
+        Kind.NO_SYMBOL,
+        Kind.NO_TIME,
+        Kind.BLANK,
+        Kind.NOT_POSITIVE,
+        Kind.INCONSISTENT,
+        Kind.DUPLICATE,
+        Kind.OUT_OF_ORDER,
+    }
 )
 
 

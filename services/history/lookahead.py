@@ -5,13 +5,14 @@ module, or takes a whole series from elsewhere, can: then what it decides at a b
 after it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import zip_longest
 
 from msgspec import Struct
 
+from models.errors import ConfigError
 from models.signal import Signal
 from services.history.backtest import Event, run
 from services.history.options import BacktestOptions
@@ -37,23 +38,34 @@ class Change(Struct, frozen=True):
         return f"{at}{_words(self.whole)}; with nothing after {cut}: {_words(self.truncated)}"
 
 
-def find_changes(
+class Comparison(Struct, frozen=True):
+    """How often the data were cut off, how many signals there were with all of them, and what changed."""
+
+    cuts: int
+    signals: int
+    changes: tuple[Change, ...]
+
+
+def compare(
     strategy_class: type[BaseStrategy],
     events: Sequence[Event],
     options: BacktestOptions,
     cuts: int = CUTS,
     progress: Callable[[int], None] | None = None,
-) -> list[Change]:
-    """Play everything, then less and less of it; return the first decision that changed at each cut.
+) -> Comparison:
+    """Play everything, then less and less of it, and note the first decision that changed at each cut.
 
-    `progress` is told of each run that is done; there are `cuts` + 1. Raises as `run` does.
+    `progress` is told of each run that is done. Raises as `run` does, and ConfigError for a single event.
     """
+    lengths = _lengths(len(events), cuts)
+    if not lengths:
+        raise ConfigError(f"{len(events)} bars are too few to leave some out")
     options = replace(options, started_at=options.started_at or events[0].timestamp)
     whole = run(strategy_class, events, options)
     changes = []
     if progress is not None:
         progress(1)
-    for length in _lengths(len(events), cuts):
+    for length in lengths:
         some = events[:length]
         present = {event.symbol for event in some}
         symbols = tuple(symbol for symbol in whole.symbols if symbol in present)
@@ -65,12 +77,12 @@ def find_changes(
                 changes.append(change)
         if progress is not None:
             progress(1)
-    return changes
+    return Comparison(len(lengths), len(whole.signals), tuple(changes))
 
 
-def _lengths(count: int, cuts: int) -> Iterator[int]:
-    """Give how much is played each time, the longest first."""
-    return iter(sorted({count * number // (cuts + 1) for number in range(1, cuts + 1)} - {0}, reverse=True))
+def _lengths(count: int, cuts: int) -> list[int]:
+    """Return how much is played each time, the longest first."""
+    return sorted({count * number // (cuts + 1) for number in range(1, cuts + 1)} - {0}, reverse=True)
 
 
 def _first_change(whole: Sequence[Signal], truncated: Sequence[Signal], cut: datetime) -> Change | None:

@@ -42,6 +42,7 @@ def test_what_is_no_bar_is_left_out_and_named_with_its_line(tmp_path: Path) -> N
         "AAPL,2026-01-28T10:02:00Z,13,12,9,10,100\n"
         "AAPL,2026-01-28T10:01:00Z,10,12,9,10,100\n"
         "AAPL,soon,10,12,9,10,100\n"
+        "A B,2026-01-28T10:01:00Z,10,12,9,10,100\n"
     )
     file = read_bars(_file(tmp_path, text))
 
@@ -50,6 +51,7 @@ def test_what_is_no_bar_is_left_out_and_named_with_its_line(tmp_path: Path) -> N
         "line 7: AAPL 2026-01-28T10:02:00Z open 13 high 12 low 9 close 10: inconsistent_bar",
         "line 8: AAPL 2026-01-28T10:01:00Z: duplicate",
         "line 9: AAPL row 6: no_time",
+        "line 10: 'A B' is no symbol: no_symbol",
     ]
     assert len(file.in_order()) == 3
 

@@ -4,8 +4,9 @@ from typing import ClassVar
 
 import pytest
 
+from models.errors import ConfigError
 from models.market_data import Bar
-from services.history.lookahead import find_changes
+from services.history.lookahead import compare
 from services.history.options import BacktestOptions
 from strategies.registry import BUILT_IN
 from tests.unit.playing import MINUTE, Scripted, bars_from
@@ -40,7 +41,7 @@ class LooksBack(Scripted):
 def test_a_strategy_that_knows_the_future_is_found() -> None:
     Peeks.known.clear()
 
-    changes = find_changes(Peeks, bars_from(PRICES), BacktestOptions())
+    changes = compare(Peeks, bars_from(PRICES), BacktestOptions()).changes
 
     assert len(changes) == 10
     assert changes[0].whole is None
@@ -49,7 +50,10 @@ def test_a_strategy_that_knows_the_future_is_found() -> None:
 
 
 def test_a_strategy_that_looks_back_is_not() -> None:
-    assert find_changes(LooksBack, bars_from(PRICES), BacktestOptions()) == []
+    found = compare(LooksBack, bars_from(PRICES), BacktestOptions())
+
+    assert (found.cuts, found.changes) == (10, ())
+    assert found.signals == 1
 
 
 @pytest.mark.parametrize("strategy", BUILT_IN, ids=lambda cls: cls.name)
@@ -57,5 +61,10 @@ def test_no_shipped_strategy_looks_ahead(strategy: type[Scripted]) -> None:
     told: list[int] = []
     bars = bars_from(PRICES)
 
-    assert find_changes(strategy, bars, BacktestOptions(), cuts=4, progress=told.append) == []
+    assert compare(strategy, bars, BacktestOptions(), cuts=4, progress=told.append).changes == ()
     assert sum(told) == 5
+
+
+def test_one_bar_is_too_little_to_compare() -> None:
+    with pytest.raises(ConfigError, match="1 bars are too few"):
+        compare(LooksBack, bars_from(PRICES[:1]), BacktestOptions())
