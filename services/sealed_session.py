@@ -110,6 +110,7 @@ class SealedSession(Session):
             "lagging": link.lagging,
             "conflatedTrades": link.conflated,
             "restarts": link.restarts,
+            "reloads": link.reloads,
         }
         return shown
 

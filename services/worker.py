@@ -17,6 +17,7 @@ from services.freezes.watch import FreezeWatch
 from services.mailbox import Mailbox
 from services.portfolio.portfolio import Surroundings, make_portfolio
 from services.reconciliation import Reconciler
+from services.reloading import Reloader
 from services.risk.assembly import make_risk
 from services.routing import Router
 from services.sandbox.metrics import SandboxCollector
@@ -70,6 +71,7 @@ class Worker:
         self._states = make_state_desk(settings, self._database, outbox, self._mailbox, holdings)
         self._ward = make_ward(settings, self._database)
         source = make_source(settings, self._database, self._suspects, self._ward)
+        self._reloader = Reloader(source, self._ward, self._session_registry.changed)
         self._manager = StrategyManager(source, self._router, self._host(), turn, self._states)
         self._data = DataConsumer(
             settings.redis_url,
@@ -123,6 +125,8 @@ class Worker:
         self._states.start(self._manager.records)
         self._portfolio.start()
         self._control.start()
+        if self._settings.strategy_reload == "auto":
+            self._reloader.watch(self._settings.reconcile_seconds)
         log.info("worker_started", **self._settings.describe())
         if self._settings.database_url is None:
             log.warning(
@@ -190,6 +194,7 @@ class Worker:
                 states=self._states,
                 suspects=self._suspects,
                 ward=self._ward,
+                reloader=self._reloader,
                 reconciler=self._reconciler,
                 router=self._router,
                 leases=self._leases,

@@ -17,6 +17,7 @@ from services.leases.keeper import LeaseKeeper
 from services.portfolio.absent import NoPortfolio
 from services.portfolio.portfolio import Portfolio
 from services.reconciliation import Reconciler
+from services.reloading import Reloader
 from services.risk.kill_switch import KillSwitch
 from services.routing import Router
 from services.sandbox.ward import Ward
@@ -46,6 +47,7 @@ class Shown:
     states: StateDesk
     suspects: Suspects
     ward: Ward
+    reloader: Reloader
     reconciler: Reconciler
     router: Router
     leases: LeaseKeeper
@@ -98,6 +100,10 @@ class WorkerView:
         self._shown.desk.resume(key)
         self._shown.control.resume(key)
         return True
+
+    def reload(self, strategy_id: str) -> int:
+        """Have the sessions of stored code go on with the code of now; return how many there are."""
+        return self._shown.reloader.reload(strategy_id)
 
     def executions(self) -> list[dict[str, Any]]:
         """Describe every portfolio execution that has not ended; none without a database."""

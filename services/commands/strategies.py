@@ -10,6 +10,7 @@ from config import Settings, load_settings
 from models.errors import StrategyRejected
 from services.commands.catalogue import inspect, list_catalogue
 from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
+from services.commands.stored_code import Parameter, put, reload, validate_code
 
 if TYPE_CHECKING:
     from strategies.base_strategy import BaseStrategy
@@ -78,17 +79,29 @@ def show(name: Annotated[str, typer.Argument(help="The strategy's name.")], as_j
 
 @strategies.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="A file of rules, *.yaml.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="A file of rules, *.yaml, or of Python, *.py.", exists=True, dir_okay=False)
+    ],
+    symbol: Annotated[str, typer.Option(help="What Python is tried for.")] = "AAPL",
+    param: Parameter = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a strategy in a file can run; if not, what is wrong, where, and what was meant."""
+    """Say whether a strategy in a file can run; if not, what is wrong, where, and what was meant.
+
+    Python is loaded in a sealed process, as it is where it is stored by `strategies put`.
+    """
     from strategies.folder import RULE_SUFFIXES
     from strategies.registry import check_strategy
     from strategies.rule_file import read_rule_file
     from strategies.rule_strategy import strategy_of
 
+    if file.suffix == ".py":
+        validate_code(file, symbol, param, as_json=as_json)
+        return
     if file.suffix not in RULE_SUFFIXES:
-        raise typer.BadParameter(f"{file.name} is no file of rules; their names end in .yaml")
+        raise typer.BadParameter(
+            f"{file.name} is no file of rules; their names end in .yaml, of Python in .py"
+        )
     problems: list[str] = []
     try:
         strategy = strategy_of(read_rule_file(file))
@@ -107,6 +120,8 @@ def validate(
 
 
 strategies.command()(inspect)
+strategies.command()(put)
+strategies.command()(reload)
 
 
 def description(strategy: "type[BaseStrategy]") -> dict[str, Any]:

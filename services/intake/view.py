@@ -49,6 +49,10 @@ class IntakeView:
         """Never; see `sessions`."""
         return False
 
+    def reload(self, strategy_id: str) -> int:  # noqa: ARG002 — whatever it is
+        """None; see `sessions`."""
+        return 0
+
     def executions(self) -> list[dict[str, Any]]:
         """None: they are the worker's."""
         return []

@@ -84,8 +84,8 @@ class Conversation:
         wire.process.close()
         self.wire, self.link.idle = None, False
 
-    def take_over(self, other: "Conversation") -> None:
-        """Go on with the host of another conversation, which was told nothing that is not known here."""
+    def take_over(self, other: "Conversation", first: Told) -> None:
+        """Go on with the host of another conversation, which knows what this one does; tell it this first."""
         old, new = self.wire, other.wire
         if old is not None:
             self._leave(old)
@@ -97,6 +97,7 @@ class Conversation:
             hearing = Hearing(self.journal, new.meter, other.link.load.open_signals)
             hearing.first = other._hearing.first  # noqa: SLF001
             self.wire, self.killed_for, self._hearing = new, None, hearing
+            self._again = deque([first])
             self._hall.exchange.enter(self)
 
     def fileno(self) -> int:

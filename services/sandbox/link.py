@@ -73,13 +73,14 @@ class Link:
         self.live = False
         self.closed = False
         self.listener: Listener
+        self.loaded: Loaded
         self.warmup_bars = 0
         self.watched_symbols: tuple[str, ...] = ()
         self.state: str | None = None
         self.condition: str | None = None
         self.conflated = 0
         self.lagging = False
-        self.restarts = 0
+        self.restarts = self.reloads = 0
         self._wake = wake
         self._close = close
         self._starting: SimpleQueue[list[Answer] | Loaded | Final] = SimpleQueue()
@@ -91,6 +92,7 @@ class Link:
         loaded = self._next(time.monotonic() + START_SECONDS)
         if not isinstance(loaded, Loaded):
             raise StrategyCrashed("the process of the strategy answers out of turn")
+        self.loaded = loaded
         self.warmup_bars = loaded.warmup_bars
         self.watched_symbols = tuple(loaded.watched_symbols)
 

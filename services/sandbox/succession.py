@@ -9,7 +9,7 @@ from services.sandbox.conversation import Conversation
 from services.sandbox.exchange import Exchange
 from services.sandbox.journal import Handover
 from services.sandbox.link import Answer
-from services.sandbox.protocol import GetState
+from services.sandbox.protocol import GetState, SetPosition
 from services.sandbox.told import Told
 
 STATE_SECONDS = 5.0
@@ -96,7 +96,7 @@ def _swap(talk: Conversation, candidate: Conversation, handover: Handover) -> bo
     if talk.wire is None or candidate.wire is None or talk.killed_for is not None:
         _release(talk)
         return False
-    talk.take_over(candidate)
+    talk.take_over(candidate, Told(SetPosition(handover.position), silent=True))
     talk.journal.begin_anew(handover)
     link, other = talk.link, candidate.link
     link.load, link.code_hash, link.warmup_bars = other.load, other.code_hash, other.warmup_bars

@@ -146,11 +146,23 @@ class Ward:
                 self._zygote = self._open_zygote(self._lose_zygote)
             zygote = self._zygote
 
-        def ended(notice: Ended) -> None:
-            self.exchange.call(lambda: self._ended(talk, notice))
+        early: list[Ended] = []
+        begun: list[bool] = []
 
-        process = zygote.spawn(ended)
-        self.exchange.call(partial(talk.begin, process))
+        def heard(notice: Ended) -> None:
+            if begun:
+                self._ended(talk, notice)
+            else:
+                early.append(notice)
+
+        def begin() -> None:
+            talk.begin(process)
+            begun.append(True)
+            for notice in early:
+                self._ended(talk, notice)
+
+        process = zygote.spawn(lambda notice: self.exchange.call(partial(heard, notice)))
+        self.exchange.call(begin)
 
     def _lose_zygote(self) -> None:
         log.error("sandbox_zygote_lost")
@@ -169,7 +181,10 @@ class Ward:
     def _ended(self, talk: Conversation, notice: Ended) -> None:
         """Decide what comes after the end of a host. On the thread of the exchange."""
         if talk.wire is None or talk.wire.process.number != notice.number:
-            return  # its successor talks already
+            later = self._talks.get(talk.link.load.session_key)  # which its host may have passed on to
+            if later is None or later.wire is None or later.wire.process.number != notice.number:
+                return
+            talk = later
         killed_for = talk.killed_for
         talk.end()
         link = talk.link

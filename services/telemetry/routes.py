@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.telemetry.execution_routes import execution_routes
 from services.telemetry.health import WorkerView
+from services.telemetry.strategy_routes import strategy_routes
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
@@ -74,6 +75,7 @@ def _worker_routes(view: WorkerView) -> FastAPI:
         return _json({"status": "resuming", "key": key}, 202)
 
     application.include_router(execution_routes(view))
+    application.include_router(strategy_routes(view))
     return application
 
 

@@ -5,7 +5,9 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
+from models.errors import StrategyError
 from models.session import SessionState
 from models.signal import Signal
 from services.sandbox.ward import Ward
@@ -118,3 +120,50 @@ def test_a_forbidden_call_quarantines_at_once(ward: Ward) -> None:
     world.bar(1)
     world.until(lambda: world.session("bad").state is SessionState.QUARANTINED)
     assert "system call" in str(world.session("bad").reason)
+
+
+def test_new_code_takes_over_between_two_events(ward: Ward) -> None:
+    world = SealedWorld(ward, SOURCE)
+    world.manager.start_session("AAPL", "counting", "reloaded")
+    world.deliver()
+    link = world.sealed("reloaded").link
+    for minute in range(1, 10):
+        world.bar(minute)
+    reloads = [SOURCE.replace('{"expected"', f'{{"version": {number}, "expected"') for number in range(3)]
+    for number, source in enumerate(reloads):
+        ward.reload("reloaded", replace(link.load, source=source))
+        for minute in range(10 + 9 * number, 19 + 9 * number):
+            world.bar(minute)
+    world.settle()
+    sent = world.sent[1:]
+    assert [each.metadata["n"] for each in sent] == [
+        minute for minute in range(1, 37) for _ in range(minute % 3)
+    ]
+    assert [each.metadata.get("version") for each in sent] == [
+        (minute - 10) // 9 if minute >= 10 else None for minute in range(1, 37) for _ in range(minute % 3)
+    ]
+    assert len({each.metadata["codeHash"] for each in sent}) == 4
+    assert world.described("reloaded")["position"]["expected"] == 3.0 + 2.0 * len(sent)
+    assert sent[-1].metadata["expected"] == 3.0 + 2.0 * (len(sent) - 1)
+
+
+def test_code_that_does_not_start_cleanly_leaves_the_old_one_in_place(ward: Ward) -> None:
+    world = SealedWorld(ward, SOURCE)
+    world.manager.start_session("AAPL", "counting", "kept")
+    world.deliver()
+    link = world.sealed("kept").link
+    world.bar(2)
+    for broken, reason in (
+        ("class Counting(BaseStrategy:\n    pass\n", "line 1, column"),
+        (SOURCE.replace('state["seen"]', 'state["sene"]'), "set_state raised KeyError"),
+        (
+            SOURCE.replace("def on_start(self):", "def on_start(self):\n        raise ValueError('no')"),
+            "ValueError",
+        ),
+    ):
+        with pytest.raises(StrategyError, match=reason):
+            ward.reload("kept", replace(link.load, source=broken))
+    world.bar(5)
+    world.settle()
+    assert [each.metadata["n"] for each in world.sent[1:]] == [1, 1, 2, 2]
+    assert len({each.metadata["codeHash"] for each in world.sent}) == 1
