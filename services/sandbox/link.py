@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -59,6 +60,25 @@ class Listener(Protocol):
         """Have the session quarantined soon: its host is ended and comes back only by a person's word."""
 
 
+class Unheard:
+    """The session of code that is only prepared: whatever it decides comes to nothing."""
+
+    received_at = 0.0
+    is_warming_up = False
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self.lifecycle = lifecycle
+
+    def hear(self, answers: Sequence[Answer]) -> None:
+        """Act on nothing."""
+
+    def post(self, answers: Sequence[Answer]) -> None:
+        """Act on nothing."""
+
+    def quarantine(self, reason: str) -> None:
+        """Quarantine nobody."""
+
+
 class Link:
     """Port of one DynamicStrategy. Its methods are called by the thread that may call the session.
 
@@ -72,7 +92,7 @@ class Link:
         self.idle = False
         self.live = False
         self.closed = False
-        self.listener: Listener
+        self.listener: Listener = Unheard(Lifecycle("start", datetime.now(UTC)))
         self.loaded: Loaded
         self.warmup_bars = 0
         self.watched_symbols: tuple[str, ...] = ()

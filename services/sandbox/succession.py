@@ -1,37 +1,17 @@
 """Swapping the code of a session between two events: the new code takes over, or the old one goes on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from models.errors import StrategyCrashed, StrategyRejected
-from models.session import Lifecycle
 from services.sandbox.conversation import Conversation
 from services.sandbox.exchange import Exchange
 from services.sandbox.journal import Handover
-from services.sandbox.link import Answer
+from services.sandbox.link import Unheard
 from services.sandbox.protocol import GetState, SetPosition
 from services.sandbox.told import Told
 
 STATE_SECONDS = 5.0
-
-
-class _Unheard:
-    """The session of a candidate: what that decides at its start was decided at the first one."""
-
-    received_at = 0.0
-    is_warming_up = False
-
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self.lifecycle = lifecycle
-
-    def hear(self, answers: Sequence[Answer]) -> None:
-        """Act on nothing."""
-
-    def post(self, answers: Sequence[Answer]) -> None:
-        """Act on nothing."""
-
-    def quarantine(self, reason: str) -> None:
-        """Quarantine nobody."""
 
 
 def succeed(talk: Conversation, candidate: Conversation, exchange: Exchange) -> None:
@@ -46,7 +26,7 @@ def succeed(talk: Conversation, candidate: Conversation, exchange: Exchange) -> 
     exchange.call(lambda: _hold(talk, held.put))
     try:
         handover = _await(held)
-        candidate.link.listener = _Unheard(handover.start)
+        candidate.link.listener = Unheard(handover.start)
         if handover.state is not None:
             candidate.link.restore(handover.state)
         candidate.link.start(handover.position, handover.past)
