@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from services.commands.output import print_line
+
 if TYPE_CHECKING:
     from services.demo.run import Ending
 
@@ -31,8 +33,11 @@ def demo(
         bool, typer.Option("--json", help="Print one JSON document on stdout; progress goes to stderr.")
     ] = False,
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = FOLDER / "report.html",
+    prices: Annotated[
+        Path | None, typer.Option(help="Only write its prices to this CSV, to try backtests on.")
+    ] = None,
 ) -> None:
-    """See it work: Valkey, PostgreSQL, the paper gateway and a worker play 13 years of prices to 21 sessions.
+    """See it work: Valkey, PostgreSQL, the paper gateway and a worker play 13 years of prices to 22 sessions.
 
     Ends with a row per session, the check that no signal was lost, and an HTML report.
     """
@@ -42,6 +47,9 @@ def demo(
     from services.demo.screen import Screen
     from services.telemetry.logs import configure_logging
 
+    if prices is not None:
+        _write(prices)
+        return
     configure_logging("WARNING", "console")
     screen = Screen(_console(stderr=json_wanted))
 
@@ -71,6 +79,14 @@ def demo(
         raise
     if not outcome.holds:
         raise typer.Exit(1)
+
+
+def _write(path: Path) -> None:
+    from services.demo.sample_data import load_sample_data, write_prices
+
+    bars = load_sample_data().bars
+    write_prices(bars, path)
+    print_line(f"{len(bars):,} daily bars of {len({bar.symbol for bar in bars})} stocks are in {path}")
 
 
 def _bars_per_second(given: str) -> float | None:

@@ -73,6 +73,19 @@ def read_prices(lines: Iterable[str]) -> SampleData:
     return SampleData(tuple(bars), repaired, skipped)
 
 
+def write_prices(bars: Iterable[Bar], path: Path) -> None:
+    """Write bars as a file that backtests read. Raises DemoFailed where that cannot be done."""
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("symbol", "date", "open", "high", "low", "close", "volume"))
+            for bar in bars:
+                prices = bar.open, bar.high, bar.low, bar.close, bar.volume
+                writer.writerow((bar.symbol, bar.timestamp.date(), *prices))
+    except OSError as error:
+        raise DemoFailed(f"{path} cannot be written: {error.strerror}") from error
+
+
 def _prices_file() -> Path:
     # The package itself is not imported: it would want pandas.
     spec = importlib.util.find_spec(PACKAGE)

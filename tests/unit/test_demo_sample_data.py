@@ -2,12 +2,15 @@
 
 from datetime import UTC, date, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from models.market_data import Bar
-from services.demo.sample_data import SampleData, load_sample_data, read_prices
+from services.demo.failure import DemoFailed
+from services.demo.sample_data import SampleData, load_sample_data, read_prices, write_prices
+from services.history.bars import read_bars
 
 HEADER = "Ticker,Date,Open,High,Low,Close,Volume,Adj Close\n"
 
@@ -82,3 +85,11 @@ def test_a_row_without_a_usable_number_or_date_is_skipped_and_counted(row: str) 
 def test_a_shorter_history_ends_with_the_given_day(prices: SampleData) -> None:
     shorter = prices.until(date(2000, 3, 3))
     assert [bar.timestamp.day for bar in shorter.bars] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+def test_the_prices_can_be_had_as_a_file_that_backtests_read(tmp_path: Path) -> None:
+    bars = load_sample_data().bars
+    write_prices(bars, tmp_path / "prices.csv")
+    assert read_bars(tmp_path / "prices.csv").in_order() == bars
+    with pytest.raises(DemoFailed, match="cannot be written"):
+        write_prices(bars, tmp_path / "nowhere" / "prices.csv")

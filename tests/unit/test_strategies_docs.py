@@ -83,6 +83,7 @@ def test_each_strategy_has_its_section_or_its_page() -> None:
         assert f"[{name}](strategies/{name}.md)" in GUIDE
         assert page.startswith(f"# {name}\n")
         assert "**When it fails.**" in page
+        assert "## On the prices of the demo" in page
 
 
 @pytest.mark.parametrize("name", MODULES)
