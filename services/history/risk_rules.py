@@ -52,6 +52,7 @@ class RiskOffice:
         """Take the price of an event, at its time."""
         price = event.close if isinstance(event, Bar) else event.price
         self._desk.mark(event.symbol, price, _seconds(event.timestamp))
+        self._desk.book.look()  # as the worker does all the time: days begin, and losses halt
 
     def release(self, signal_id: str) -> None:
         """Have a signal reserved no more that was not taken."""
