@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from models.errors import ConfigError, StorageUnavailable
+from services.history.file_formats import GZIP, PARQUET, open_parquet
 from services.history.replay import Message
 
 COLUMNS = ("received_at", "channel", "payload")
 HEADER = (",".join(COLUMNS) + "\r\n").encode()
-GZIP = b"\x1f\x8b"
 GZIP_MEMBER = 31  # zlib's word for it
 GROUP_BYTES = 1024 * 1024
 GROUP_SECONDS = 1.0
@@ -29,7 +29,6 @@ NAME = "recording-%Y%m%dT%H%M%S.%fZ.csv.gz"
 READ_BYTES = 256 * 1024
 ROWS_AT_ONCE = 10_000
 LEVEL = 5
-PARQUET = {".parquet", ".pq"}
 
 
 class RecordingWriter:
@@ -131,8 +130,8 @@ def is_recording(path: Path) -> bool:
     if path.is_dir():
         return True
     if path.suffix in PARQUET:
-        names: list[str] = _parquet().read_schema(path).names
-        return tuple(names) == COLUMNS
+        with open_parquet(path) as columns:
+            return tuple(columns.schema_arrow.names) == COLUMNS
     with path.open("rb") as file:
         beginning = file.read(READ_BYTES)
     try:
@@ -224,16 +223,11 @@ def _csv_messages(path: Path) -> Iterator[Message]:
 
 
 def _parquet_messages(path: Path) -> Iterator[Message]:
-    from pyarrow import ArrowException  # noqa: PLC0415 — optional weight
-
-    try:
-        with _parquet().ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(COLUMNS)):
-                columns = (batch.column(name).to_pylist() for name in COLUMNS)
-                for at, channel, payload in zip(*columns, strict=True):
-                    yield Message(at.timestamp(), channel, payload)
-    except (ArrowException, OSError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(COLUMNS)):
+            columns = (batch.column(name).to_pylist() for name in COLUMNS)
+            for at, channel, payload in zip(*columns, strict=True):
+                yield Message(at.timestamp(), channel, payload)
 
 
 def _parquet() -> Any:

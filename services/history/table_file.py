@@ -1,15 +1,13 @@
 """Files of bars, row by row as they stand there: CSV, CSV.gz, and Parquet where pyarrow is installed."""
 
 import csv
-import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
 from math import nan
 from pathlib import Path
-from typing import TextIO
 
 from models.errors import ConfigError
+from services.history.file_formats import PARQUET, as_text, open_parquet, open_text
 from services.history.rows import COLUMNS, read_number, read_time
 
 FileRow = tuple[str, int, tuple[float, ...]]
@@ -17,7 +15,6 @@ FileRow = tuple[str, int, tuple[float, ...]]
 
 TIMES = ("timestamp", "date")
 ROWS_AT_ONCE = 65_536
-GZIP = b"\x1f\x8b"
 
 
 def table_rows(path: Path) -> Iterator[FileRow]:
@@ -34,13 +31,13 @@ def numbered_rows(path: Path) -> Iterator[tuple[int, FileRow]]:
     if not path.is_file():
         raise ConfigError(f"{path} is no file")
     try:
-        yield from _parquet_rows(path) if path.suffix in {".parquet", ".pq"} else _csv_rows(path)
+        yield from _parquet_rows(path) if path.suffix in PARQUET else _csv_rows(path)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, FileRow]]:
-    with _text(path) as file:
+    with open_text(path) as file:
         reader = csv.reader(file)
         places = _places(path, [name.strip().lower() for name in next(reader, [])])
         least = max(places) + 1
@@ -54,38 +51,17 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, FileRow]]:
             yield reader.line_num, (fields[symbol_at], read_time(fields[time_at]), values)
 
 
-def _text(path: Path) -> TextIO:
-    with path.open("rb") as probe:
-        packed = probe.read(2) == GZIP
-    if packed:
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
 def _parquet_rows(path: Path) -> Iterator[tuple[int, FileRow]]:
-    try:
-        from pyarrow import ArrowException, parquet  # noqa: PLC0415 — optional weight
-    except ImportError:
-        raise ConfigError(
-            f"{path} is Parquet: pip install -r requirements-history.txt, or give a CSV"
-        ) from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            names = [name.strip().lower() for name in file.schema_arrow.names]
-            places = _places(path, names)
-            wanted = [file.schema_arrow.names[place] for place in places]
-            number = 0
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
-                symbols, times, *values = (batch.column(name).to_pylist() for name in wanted)
-                for symbol, time, *row in zip(symbols, times, *values, strict=True):
-                    number += 1
-                    yield number, (str(symbol), read_time(_time_text(time)), tuple(map(_number, row)))
-    except ArrowException as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-
-
-def _time_text(value: object) -> str:
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+    with open_parquet(path) as file:
+        names = [name.strip().lower() for name in file.schema_arrow.names]
+        places = _places(path, names)
+        wanted = [file.schema_arrow.names[place] for place in places]
+        number = 0
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
+            symbols, times, *values = (batch.column(name).to_pylist() for name in wanted)
+            for symbol, time, *row in zip(symbols, times, *values, strict=True):
+                number += 1
+                yield number, (str(symbol), read_time(as_text(time)), tuple(map(_number, row)))
 
 
 def _number(value: object) -> float:

@@ -1,24 +1,20 @@
 """Trades from a file: CSV, gzip CSV or Parquet with the columns symbol, timestamp, price and size."""
 
 import csv
-import gzip
 import zlib
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
 from models.errors import ConfigError, DecodeError
 from models.market_data import Trade
+from services.history.file_formats import PARQUET, as_text, open_parquet, open_text
 from services.history.rows import NO_TIME, moment_of, read_number, read_time
 
 COLUMNS = ("symbol", "timestamp", "price", "size")
 ROWS_AT_ONCE = 65_536
-GZIP = b"\x1f\x8b"
-PARQUET = {".parquet", ".pq"}
 
 
 def holds_trades(path: Path) -> bool:
@@ -60,36 +56,15 @@ def _rows(path: Path) -> Iterator[Sequence[str]]:
         if path.suffix in PARQUET:
             yield from _parquet_rows(path)
             return
-        with _text(path) as file:
+        with open_text(path) as file:
             yield from csv.reader(file)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
-def _text(path: Path) -> TextIO:
-    with path.open("rb") as probe:
-        packed = probe.read(2) == GZIP
-    if packed:
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
 def _parquet_rows(path: Path) -> Iterator[Sequence[str]]:
-    try:
-        from pyarrow import ArrowException, parquet  # noqa: PLC0415 — optional weight
-    except ImportError:
-        raise ConfigError(
-            f"{path} is Parquet: pip install -r requirements-history.txt, or give a CSV"
-        ) from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file.schema_arrow.names
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    yield [_as_text(value) for value in row]
-    except ArrowException as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-
-
-def _as_text(value: object) -> str:
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+    with open_parquet(path) as file:
+        yield file.schema_arrow.names
+        for batch in file.iter_batches(ROWS_AT_ONCE):
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield [as_text(value) for value in row]

@@ -1,11 +1,8 @@
 """The intake under everything at once, and over a million messages."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
-from threading import Event, Thread
 
 import redis
 
@@ -13,7 +10,7 @@ from tests.faults.discovered import workload
 from tests.faults.experiment import Terms
 from tests.faults.intake_stage import TOPIC, IntakeStage, intake_stage
 from tests.faults.result import Result
-from tests.faults.soak import KIB, Sample
+from tests.faults.soak import KIB, sampled
 from tests.support import eventually
 
 MESSAGES, QUICK_MESSAGES = 200_000, 4_000
@@ -100,19 +97,19 @@ class IntakeMemory:
         with intake_stage(BATCH) as stage:
             stage.start(NAMES[0])
             began = time.monotonic()
-            samples: list[float] = []
-            with _sampled(stage, samples):
+            with sampled(stage.consumers[NAMES[0]].pid) as samples:
                 for _ in range(count // chunk):
                     stage.publish(payloads)
                     stage.wait_until_left(0)
                     _empty(stage)
             result.figures["messages/s, publishing included"] = count / (time.monotonic() - began)
             result.expect(stage.end() == [0], "the consumer did not end well")
-        steady = samples[int(len(samples) * STEADY) :]
+        held = [each.memory_kib for each in samples]
+        steady = held[int(len(held) * STEADY) :]
         third = max(1, len(steady) // 3)
         first, last = median(steady[:third]), median(steady[-third:])
         result.figures |= {"messages": count, "MiB at first": first / KIB, "MiB in the end": last / KIB}
-        result.figures["MiB at most"] = max(samples) / KIB
+        result.figures["MiB at most"] = max(held) / KIB
         result.expect_in_time(last <= first * (1 + GROWTH_ALLOWED), f"memory grew by {last / first - 1:.1%}")
         return result
 
@@ -121,23 +118,6 @@ def _empty(stage: IntakeStage) -> None:
     """Take what is done from the stream: this experiment is about the consumer's memory, not Redis's."""
     with redis.Redis.from_url(stage.valkey.url) as client:
         client.xtrim(TOPIC, maxlen=0, approximate=False)
-
-
-@contextmanager
-def _sampled(stage: IntakeStage, samples: list[float]) -> Iterator[None]:
-    ended = Event()
-
-    def look() -> None:
-        while not ended.wait(0.2):
-            samples.append(Sample.of(stage.consumers[NAMES[0]].pid).memory_kib)
-
-    thread = Thread(target=look, name="samples", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 EXPERIMENTS = (IntakeKill(), IntakeMemory())

@@ -66,7 +66,7 @@ class Soak:
             migrate(server.url)
             with open_stage(server.url, settings) as stage:
                 stage.host("decides_seldom", SYMBOLS, [f"s{number}" for number in range(SESSIONS)])
-                with _sampled(stage) as samples, stage.feed.flowing(SYMBOLS, INTERVAL):
+                with sampled(stage.worker.process.pid) as samples, stage.feed.flowing(SYMBOLS, INTERVAL):
                     done = _break_at_random(stage, server, terms, 60 * minutes, result)
                 measures.settle(stage, 120)
                 result.broken += measures.inexact_sessions(stage)
@@ -169,13 +169,14 @@ FAULTS: tuple[Callable[[Stage, EmbeddedPostgres, float], None], ...] = (
 
 
 @contextmanager
-def _sampled(stage: Stage) -> Iterator[list[Sample]]:
+def sampled(pid: int) -> Iterator[list[Sample]]:
+    """Look at a process twice a second, until the block ends."""
     samples: list[Sample] = []
     ended = Event()
 
     def look() -> None:
         while not ended.wait(0.5):
-            samples.append(Sample.of(stage.worker.process.pid))
+            samples.append(Sample.of(pid))
 
     thread = Thread(target=look, name="samples", daemon=True)
     thread.start()
