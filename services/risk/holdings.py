@@ -121,6 +121,7 @@ class Holdings:
         landed = min(quantity, reservation.left)
         if quantity > 0:
             self.marks.suppose(order.symbol, value / quantity)
+            self.tally.revalue(order.symbol, self.marks.value_at(order.symbol))
         line = self.line(reservation.account, order).minus(order.side, landed, reservation.price)
         held = line.held + signed(order.side, quantity)
         paid = signed(order.side, value) + fee

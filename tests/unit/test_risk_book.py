@@ -48,6 +48,16 @@ def test_buys_and_sells_in_flight_count_each_at_its_worst() -> None:
     assert value(book) == 100_000 + 10_000
 
 
+def test_what_is_filled_before_any_price_is_heard_of_is_worth_what_it_cost() -> None:
+    book, given = RiskBook(DayWatch(limits(), time(0)), 10), order(quantity="300")
+    book.remember({})
+    book.open("main", Account(limits=limits()), Books(cash=Decimal(100_000), in_flight=(given,)))
+    book.settle(filled(given))
+    book.look()
+    assert value(book) == 100_000
+    assert [news.day.halted for news in book.news if news.day.halted] == []
+
+
 @pytest.mark.parametrize("status", ["rejected", "refused", "expired"])
 def test_what_was_not_executed_is_in_flight_no_more(status: str) -> None:
     book, given = make_book(), order()
