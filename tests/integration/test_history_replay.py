@@ -1,8 +1,10 @@
 """The replay against a real Valkey: every message in order, at its pace, never faster than it is read."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Event, Timer
 
 import pytest
 import redis
@@ -13,6 +15,7 @@ from services.demo.audience import ON_THEIR_WAY, Worker
 from services.demo.failure import DemoFailed
 from services.history import replay as replaying
 from services.history.feed import message_of
+from services.history.record import CONTROL_CHANNEL
 from services.history.replay import (
     LARGEST_BATCH,
     Message,
@@ -22,6 +25,8 @@ from services.history.replay import (
     per_second,
     times,
 )
+from services.history.session_script import Rehearsal
+from services.session_registry import REGISTRY
 
 START = datetime(2000, 3, 1, tzinfo=UTC)
 KEEPS_UP = Worker(delivered=lambda: 1_000_000, check=lambda: None)
@@ -119,3 +124,31 @@ def test_a_worker_that_has_ended_is_noticed_at_the_next_batch(client: redis.Redi
     assert next(played) == LARGEST_BATCH
     with pytest.raises(DemoFailed, match="the worker ended"):
         next(played)
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [("subscribe", "STARTING", "RUNNING"), ("unsubscribe", "RUNNING", None)],
+)
+def test_what_follows_a_control_event_waits_until_a_worker_has_done_it(
+    client: redis.Redis, action: str, before: str, after: str | None
+) -> None:
+    event = {"action": action, "symbol": "IBM", "type": "stock", "strategyId": "mock", "sessionId": "s1"}
+    client.hset(REGISTRY, "s1", json.dumps({"state": before}))
+    messages = [Message(0.0, CONTROL_CHANNEL, json.dumps(event).encode()), *_messages(1)]
+    played = Replay(client, messages, None, heed=Rehearsal(client).wait).run(KEEPS_UP)
+    assert next(played) == 1
+
+    def work() -> None:
+        if after is None:
+            client.hdel(REGISTRY, "s1")
+        else:
+            client.hset(REGISTRY, "s1", json.dumps({"state": after}))
+        done.set()
+
+    done = Event()
+    worker = Timer(0.1, work)
+    worker.start()
+    assert next(played) == 2
+    assert done.is_set()
+    worker.join()
