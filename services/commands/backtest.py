@@ -81,8 +81,11 @@ def backtest(
     from services.history.sweep import Axis
     from services.history.sweep_workers import Work
     from services.page.document import find_plotly
+    from services.telemetry.logs import configure_logging
 
     settings = load_settings()
+    # What a strategy logs goes to stderr; of many runs nobody wants to read the same lines many times.
+    configure_logging("CRITICAL" if lookahead or sweep else settings.log_level, "console")
     if report is not None:
         find_plotly()  # before the work, not after it
     strategy_class = find_strategy(settings, strategy)

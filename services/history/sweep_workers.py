@@ -9,6 +9,7 @@ from typing import NamedTuple
 from services.history.backtest import Event
 from services.history.options import BacktestOptions
 from services.history.sweep import Task, Trial, attempt
+from services.telemetry.logs import configure_logging
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import StrategyRegistry
 
@@ -61,6 +62,7 @@ def try_in_processes(
 
 
 def _begin(name: str, folder: Path | None, events: Sequence[Event], options: BacktestOptions) -> None:
+    configure_logging("CRITICAL", "console")  # why a run failed is in its trial
     registry = StrategyRegistry()
     if folder is not None:
         registry.load_folder(folder)

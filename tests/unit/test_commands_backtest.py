@@ -186,3 +186,43 @@ def test_the_page_of_a_sweep_shows_its_best_run(
     fast = described["best"]["parameters"]["fast"]
     assert f"fast = {fast}, slow = 9" in page.read_text(encoding="utf-8")
     assert _run(*given[:-1], tmp_path, "--json") == 1  # a folder is no file
+
+
+def test_what_a_strategy_logs_is_not_part_of_the_result(
+    prices: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "strategies"
+    folder.mkdir()
+    (folder / "chatty.py").write_text(CHATTY)
+    monkeypatch.setenv("STRATEGIES_PATH", str(folder))
+
+    assert _run("--strategy", "chatty", "--data", prices, "--json") == 1
+
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["signals"] == 0
+    assert "good morning" in shown.err
+    assert "10 errors in a row, the last: ValueError: too dear" in shown.err
+    assert (
+        _run("--strategy", "chatty", "--data", prices, "--sweep", "limit=1,2", "--workers", 2, "--json") == 1
+    )
+    shown = capsys.readouterr()
+    assert "too dear" in json.loads(shown.out)["trials"][0]["reason"]
+    assert "good morning" not in shown.err
+
+
+CHATTY = """
+from strategies.base_strategy import BaseStrategy
+from strategies.parameters import Parameter, Parameters
+
+class Chatty(BaseStrategy):
+    parameters = Parameters(limit=Parameter(1))
+
+    def on_start(self):
+        self.log.info("good morning")
+
+    def on_bar(self, bar):
+        raise ValueError("too dear")
+
+    def on_trade(self, trade):
+        pass
+"""
