@@ -16,6 +16,7 @@ from tests.faults import (
     portfolio_faults,
     postgres_faults,
     redis_faults,
+    sealed_faults,
     soak,
     strategy_faults,
 )
@@ -35,6 +36,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *gateway_faults.EXPERIMENTS,
         *postgres_faults.EXPERIMENTS,
         *strategy_faults.EXPERIMENTS,
+        *sealed_faults.EXPERIMENTS,
         *freeze_faults.EXPERIMENTS,
         *lease_faults.EXPERIMENTS,
         *portfolio_faults.EXPERIMENTS,
@@ -63,6 +65,8 @@ QUICK = (
     "strategy-loops",
     "strategy-sleeps",
     "strategy-on-stop",
+    "sealed-reloads",
+    "sealed-kill-9",
     "engine-kill-9",
     "intake-kill-9",
 )
