@@ -10,7 +10,9 @@ from threading import Event
 import msgspec
 import redis
 
+from models.errors import ConfigError, StorageUnavailable
 from models.session import SessionState
+from models.settings import masked
 from services.demo.child import Child, Program
 from services.demo.failure import DemoFailed
 from services.demo.worker_view import SessionView, WorkerView
@@ -18,9 +20,12 @@ from services.embedded.launcher import free_ports
 from services.history.casting import asset_type_of
 from services.history.record import CONTROL_CHANNEL
 from services.history.replay import Message, Replay
+from services.leases.table import LEASES
 from services.parity.gateway import RememberingGateway
 from services.parity.lineup import Entry
 from services.redis_client import make_client
+from services.session_registry import REGISTRY
+from services.state_store import STATES
 
 MAIN = Path(__file__).resolve().parents[2] / "main.py"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -54,9 +59,11 @@ class LiveSide:
     ) -> tuple[dict[str, list[bytes]], Mapping[str, SessionView]]:
         """Return the signals of each session as they came, and the sessions as they were in the end."""
         with ExitStack() as stack:
+            client = stack.enter_context(closing(make_client(self._redis_url)))
+            _look_for_sessions(client)
+            stack.callback(_forget, client, [entry.session_id for entry in lineup])  # when the worker ended
             gateway = stack.enter_context(RememberingGateway())
             worker, view = self._start(stack, gateway.url)
-            client = stack.enter_context(closing(make_client(self._redis_url)))
             self._start_sessions(client, lineup, worker, view)
             replay, published = Replay(client, messages, None), 0
             for count in replay.run(Listening(worker, view)):
@@ -122,6 +129,22 @@ class LiveSide:
             if time.monotonic() > deadline:
                 raise worker.failure(f"{what} within {READY_SECONDS:.0f} s")
             self._pause.wait(POLL_SECONDS)
+
+
+def _look_for_sessions(client: redis.Redis) -> None:
+    """Raise ConfigError where somebody's sessions are: the worker would run those, too."""
+    try:
+        found = client.hlen(REGISTRY)
+    except redis.RedisError as error:
+        raise StorageUnavailable(f"Redis: {masked(str(error))}") from error
+    if found:
+        raise ConfigError(f"there are {found} sessions in that Redis; parity wants one that nobody trades on")
+
+
+def _forget(client: redis.Redis, keys: Sequence[str]) -> None:
+    """Leave nothing behind: no next run is to find these sessions, or what they remember."""
+    for where in (REGISTRY, STATES, LEASES):
+        client.hdel(where, *keys)
 
 
 class Listening:

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import redis
+
+from services.session_registry import REGISTRY
 from strategies.registry import StrategyRegistry
 from tests.integration.command_line import command
 
-WINDOW = ("--from", "2000-03-01", "--to", "2002-07-01")
+WINDOW = ("--from", "2000-03-01", "--to", "2001-06-01")
 # It looks at the clock of the machine, which no strategy should do.
 RESTLESS = """
 import time
@@ -45,6 +48,17 @@ def test_where_they_part_it_says_what_both_decided_and_were_told(tmp_path: Path)
     assert first["live"]["quantity"] != first["past"]["quantity"]
     assert found["inputs"]["events_before"][-1]["timestamp"] == "2000-03-01T00:00:00Z"
     assert found["inputs"]["live"]["bars"] == found["inputs"]["past"]["bars"]
+
+
+def test_a_run_leaves_no_session_for_the_next_and_touches_none_of_others(redis_url: str) -> None:
+    words = ("--strategies", "mock", "--from", "2000-03-01", "--to", "2000-05-01", "--redis-url", redis_url)
+    assert [command("parity", *words).code for _ in range(2)] == [0, 0]
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.hlen(REGISTRY) == 0
+        client.hset(REGISTRY, "somebody", "{}")
+    refused = command("parity", *words)
+    assert refused.code == 2
+    assert "1 sessions in that Redis" in refused.output
 
 
 def test_a_strategy_that_is_not_there_is_wrong_use() -> None:
