@@ -181,8 +181,10 @@ class GatewayStub:
     def close(self) -> None:
         """Cut every connection and stop listening; the port can be taken again at once.
 
-        What was being answered is finished first, so that nothing is executed afterwards.
+        What was being answered is finished first, so that nothing is executed afterwards. Once is enough.
         """
+        if self._ended.is_set():
+            return
         self._ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()

@@ -66,6 +66,7 @@ def test_a_stop_never_waits_past_its_deadline(stub: GatewayStub) -> None:
         assert desk.courier.stop(began + 0.3) == 2
         assert 0.3 <= time.monotonic() - began < 8.0
         assert desk.outbox.counts()[SignalStatus.SENDING] == 2
+        stub.close()  # which ends the requests: nobody has to wait for them
 
 
 def test_a_stop_ends_a_drain_and_all_threads(stub: GatewayStub) -> None:
