@@ -25,3 +25,20 @@ class SignalEveryBar(CountBars):
     def on_bar(self, bar: Bar) -> None:
         """Send a signal."""
         self.send_signal("BUY", bar.close, 1.0)
+
+
+class SignalAtStart(CountBars):
+    """Buys one unit when it starts."""
+
+    def on_start(self) -> None:
+        """Send a signal."""
+        self.send_signal("BUY", 1.0, 1.0)
+
+
+class SignalNowAndThen(CountBars):
+    """Buys one unit on one bar in thirty, and not at the same moment as its siblings."""
+
+    def on_bar(self, bar: Bar) -> None:
+        """Send a signal, or not."""
+        if (bar.timestamp.minute + int(bar.symbol[3:])) % 30 == 0:
+            self.send_signal("BUY", bar.close, 1.0)

@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import backtests, delivery, intake, memory, risk, sandbox, throughput, universe
+from benchmarks import (
+    backtests,
+    delivery,
+    intake,
+    memory,
+    risk,
+    sandbox,
+    sealed_sessions,
+    throughput,
+    universe,
+)
 from benchmarks.effort import Effort
 from benchmarks.report import Report, machine_facts, now
 from benchmarks.rows import Row
@@ -23,6 +33,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "risk": risk.checks,
     "universe": universe.universe,
     "sandbox": sandbox.sealed_hosts,
+    "sealed-sessions": sealed_sessions.sealed_and_not,
     "backtest": backtests.ema_cross,
     "memory": memory.idle_and_lasting,
 }
