@@ -44,7 +44,8 @@ class SealedWorld(World):
         eventually(met)
 
     def settle(self) -> None:
-        self.until(lambda: all(link.idle for link in self.ward.links().values()) and not self.letters)
+        keys = [each["key"] for each in self.manager.sessions()]
+        self.until(lambda: all(self.sealed(key).link.idle for key in keys) and not self.letters)
 
 
 @contextmanager

@@ -69,14 +69,16 @@ class Conversation:
         self._hall.exchange.enter(self)
         self._hall.exchange.busy.add(self)
 
-    def end(self) -> None:
-        """Talk no more with this host, having heard its last words; what it left unanswered is told again."""
+    def end(self, *, own_fault: bool) -> None:
+        """Talk no more with this host, having heard its last words; what it left unanswered is told again.
+
+        But not what it was at, where it ended by its own fault.
+        """
         wire = self.wire
         if wire is None:
             return
         self._take(wire.read_to_the_end())
         self._leave(wire)
-        own_fault = self.killed_for is not None
         asked = self._hearing.abandon(wire.call_under_way(), own_fault=own_fault)
         asked += [told for told in self._again if isinstance(told.event, GetState)]
         self.link.queue.extendleft(reversed(asked))

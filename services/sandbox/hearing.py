@@ -10,6 +10,8 @@ from services.sandbox.link import Answer
 from services.sandbox.protocol import Decided, Done, Failed, GetState, LogLine, ProtocolViolation, State
 from services.sandbox.told import Told
 
+MOST_DEATHS = 2
+
 Said = Done | Decided | LogLine | Failed | State
 
 
@@ -44,14 +46,13 @@ class Hearing:
     def abandon(self, at: int, *, own_fault: bool) -> list[Told]:
         """Give up the batch of a host that ended while it was `at` an event; return who wants a state.
 
-        The successor is not told of what ended the host by its own fault, or for the second time.
+        The successor is not told of what ended the host by its own fault, or again and again.
         """
         given_up, self.under_way = self.under_way, []
-        if given_up:
-            index = at - self.first
-            struck = given_up[index if 0 <= index < len(given_up) else 0]
+        if 0 <= (index := at - self.first) < len(given_up):
+            struck = given_up[index]
             struck.deaths += 1
-            struck.spoilt = own_fault or struck.deaths > 1
+            struck.spoilt = own_fault or struck.deaths > MOST_DEATHS
         return [told for told in given_up if isinstance(told.event, GetState)]
 
     def _done(self, told: Told, said: Done) -> Answer:
@@ -71,7 +72,7 @@ class Hearing:
             return None
         told.heard += 1
         if not told.warm_up:
-            self.ending = self.ending or self._meter.signal(time.monotonic())
+            self._end(told, self._meter.signal(time.monotonic()))
             if said.signal_id not in self._open_signals:
                 booked = Decision(action=said.action, price=said.price, quantity=said.quantity)
                 told.booked.append(booked)
@@ -79,7 +80,7 @@ class Hearing:
 
     def _line(self, told: Told, said: LogLine) -> Answer | None:
         kept, ending = self._meter.line(time.monotonic())
-        self.ending = self.ending or ending
+        self._end(told, ending)
         return (told, said) if kept and not told.silent and not told.done else None
 
     def _failed_or_state(self, told: Told, said: Failed | State) -> Answer | None:
@@ -88,5 +89,13 @@ class Hearing:
                 raise ProtocolViolation("a state that nobody asked for")
             self.journal.answered(told, said.state)
         elif said.timed_out:
-            self.ending = self.ending or Ending(Cause.CPU, f"{said.hook} took too long: {said.message}")
+            self._end(told, Ending(Cause.CPU, f"{said.hook} took too long: {said.message}"))
+        elif said.error == "MemoryError":
+            self._end(told, Ending(Cause.OUT_OF_MEMORY, f"{said.hook} had no memory left"))
         return None if told.done else (told, said)
+
+    def _end(self, told: Told, ending: Ending | None) -> None:
+        """Have the host killed for what it did in answer to this event, which no other is told."""
+        if ending is not None:
+            told.spoilt = True
+            self.ending = self.ending or ending

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from signal import SIGKILL
 from threading import Condition, Lock
 
 import structlog
@@ -185,12 +186,12 @@ class Ward:
             if later is None or later.wire is None or later.wire.process.number != notice.number:
                 return
             talk = later
-        killed_for = talk.killed_for
-        talk.end()
+        ending = ending_of(notice, talk.killed_for)
+        from_outside = talk.killed_for is None and notice.signal in {None, SIGKILL} and notice.code is None
+        talk.end(own_fault=not from_outside)
         link = talk.link
         if link.closed:
             return
-        ending = ending_of(notice, killed_for)
         self.ends[ending.cause.value] += 1
         if not link.live:
             link.deliver_first(ending)

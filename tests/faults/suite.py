@@ -16,6 +16,7 @@ from tests.faults import (
     portfolio_faults,
     postgres_faults,
     redis_faults,
+    sandbox_faults,
     sealed_faults,
     soak,
     strategy_faults,
@@ -42,6 +43,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *portfolio_faults.EXPERIMENTS,
         *engine_faults.EXPERIMENTS,
         *intake_faults.EXPERIMENTS,
+        *sandbox_faults.EXPERIMENTS,
         *soak.EXPERIMENTS,
     )
 }
@@ -61,6 +63,8 @@ QUICK = (
     "portfolio-kill",
     "postgres-kill",
     "postgres-restart",
+    "sandbox-reload",
+    "sandbox-kill",
     "strategy-raises",
     "strategy-loops",
     "strategy-sleeps",
