@@ -147,11 +147,13 @@ class Conversation:
         else:
             self.pump()
 
-    def look(self, now: float) -> None:
+    def look(self, now: float, *, is_late: bool) -> None:
         """Hold the call under way to its budgets."""
         wire = self.wire
         if wire is None or self.killed_for is not None:
             return
+        if is_late:
+            wire.meter.idle()
         was_interrupted = wire.meter.interrupted
         if ending := wire.meter.watch(wire.call_under_way(), now):
             self.kill(ending)

@@ -15,6 +15,7 @@ from services.telemetry.health import Heartbeat
 
 TICK_SECONDS = 0.025
 IDLE_SECONDS = 1.0
+LATE_SECONDS = 0.25
 WAKE_BYTES = 4096
 SHARE_LOOK_SECONDS = 10.0
 
@@ -36,8 +37,8 @@ class Talk(Protocol):
     def read(self) -> None:
         """Take what there is to be read."""
 
-    def look(self, now: float) -> None:
-        """Hold the host to its budgets while it is busy."""
+    def look(self, now: float, *, is_late: bool) -> None:
+        """Hold the host to its budgets while it is busy; where the look is late, only begin to count."""
 
     def look_at_share(self, now: float) -> None:
         """Hold the host to its share of a core."""
@@ -145,9 +146,10 @@ class Exchange:
 
     def _look(self, now: float) -> None:
         if now - self._looked_at >= TICK_SECONDS:
+            is_late = now - self._looked_at > LATE_SECONDS  # the machine held us up, so perhaps them too
             self._looked_at = now
             for talk in list(self.busy):
-                talk.look(now)
+                talk.look(now, is_late=is_late)
         if now - self._shared_at >= SHARE_LOOK_SECONDS:
             self._shared_at = now
             for talk in list(self._talks.values()):
