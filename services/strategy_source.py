@@ -14,11 +14,7 @@ from services.sandbox.ward import Ward
 from strategies.base_strategy import BaseStrategy
 from strategies.dynamic_strategy import DynamicStrategy
 from strategies.registry import StrategyRegistry
-from strategies.rule_file import read_rules
-from strategies.rule_strategy import strategy_of
-
-STORED_RULES = "RULES"
-"""The `strategy_type` of rows that hold a file of rules themselves."""
+from strategies.rule_strategy import STORED_RULES, stored_rules
 
 CATALOGUE_ROW = """
     SELECT strategy_type, parameters, python_code, is_active
@@ -128,7 +124,7 @@ class StrategySource:
         if source is not None:
             return self._sealed(strategy_id, source, parameters)
         if strategy_type == STORED_RULES:
-            return _from_rules(parameters)
+            return StrategyRecipe(*stored_rules(parameters))
         return StrategyRecipe(self._registry.get(strategy_type), parameters)
 
     def _sealed(self, strategy_id: str, source: str, parameters: Mapping[str, Any]) -> SealedRecipe:
@@ -140,14 +136,6 @@ class StrategySource:
                 f"and at most {LONGEST_SOURCE} run"
             )
         return SealedRecipe(source, parameters, self._ward)
-
-
-def _from_rules(stored: Mapping[str, Any]) -> StrategyRecipe:
-    """Return what to build for a row whose parameters hold a file of rules, and values for its parameters."""
-    text, values = stored.get("rules"), stored.get("parameters", {})
-    if not isinstance(text, str) or not isinstance(values, Mapping):
-        raise StrategyRejected('parameters must be {"rules": "the text of the file", "parameters": {…}}')
-    return StrategyRecipe(strategy_of(read_rules(text)), values)
 
 
 def default_strategy_id(symbol: str) -> str:

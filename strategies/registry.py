@@ -20,7 +20,7 @@ from strategies.mock_strategy import MockStrategy
 from strategies.momentum import Momentum
 from strategies.parameters import Parameters
 from strategies.rsi_reversion import RsiReversion
-from strategies.rule_file import read_rule_file
+from strategies.rule_file import NAME_OF_RULES, read_rule_file
 from strategies.rule_strategy import RuleStrategy, strategy_of
 from strategies.sector_rotation import SectorRotation
 from strategies.sma_cross import SmaCross
@@ -40,7 +40,6 @@ BUILT_IN: tuple[type[BaseStrategy], ...] = (
 )
 RULES = Path(__file__).parent / "rules"
 NAME = re.compile(r"[a-z0-9_.-]{1,64}")
-NAME_OF_RULES = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 HOOKS = ("on_bar", "on_trade", "on_start", "on_stop", "on_execution", "on_gap", "get_state", "set_state")
 
 
@@ -174,7 +173,7 @@ def _check_warmup_bars(cls: type[BaseStrategy]) -> None:
 def describe(cls: type[BaseStrategy]) -> dict[str, Any]:
     """Return what a person chooses a strategy by, as JSON; `warmup_bars` is that of the default parameters.
 
-    Raises whatever the class raises when it is made.
+    `rules` is what a file of rules says, None for a class. Raises whatever the class raises when it is made.
     """
     return {
         "name": cls.name,
@@ -190,6 +189,7 @@ def describe(cls: type[BaseStrategy]) -> dict[str, Any]:
             }
             for name, parameter in cls.parameters.declared.items()
         },
+        "rules": cls.rules.parts() if issubclass(cls, RuleStrategy) else None,
         "warmup_bars": cls.build("describe", "DESCRIBE").warmup_bars,
     }
 

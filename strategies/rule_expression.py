@@ -8,6 +8,7 @@ differ by less than a billionth are equal: what float arithmetic leaves over is 
 """
 
 import ast
+import math
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 
@@ -95,7 +96,7 @@ def compile_condition(node: ast.expr, scope: Scope) -> Truth:
 def compile_value(node: ast.expr, scope: Scope) -> Value:
     """Return a function that gives a number now. Raises StrategyRejected with the column."""
     if isinstance(node, ast.Constant) and type(node.value) in {int, float}:
-        number = float(node.value)  # type: ignore[arg-type]  # the type was just looked at
+        number = literal(node)
         return lambda: number
     if isinstance(node, ast.Name):
         return _named(node, scope)
@@ -107,6 +108,17 @@ def compile_value(node: ast.expr, scope: Scope) -> Value:
     if isinstance(node, ast.Call):
         raise _at(node, f"{ast.unparse(node)!r} is a line: give it a name under `lines`, and use that")
     raise _at(node, f"{ast.unparse(node)!r} is no number; use lines, parameters, numbers, and + - * /")
+
+
+def literal(node: ast.Constant) -> float:
+    """Return a number as it is written. Raises StrategyRejected when a float cannot hold it."""
+    try:
+        value = float(node.value)  # type: ignore[arg-type]  # callers looked at the type
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise _at(node, "the number is too large")
+    return value
 
 
 def meant(name: str, known: object) -> str:

@@ -1,6 +1,10 @@
 """Rules as a file that people write: read, checked, and complained about by line, all problems at once."""
 
 import ast
+import functools
+import keyword
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,15 +12,19 @@ from typing import Any
 
 from models.errors import StrategyRejected
 from strategies.parameters import Parameter, Parameters, Value
-from strategies.rule_expression import Holding, Scope, compile_condition, meant, parse
+from strategies.rule_expression import Holding, Scope, compile_condition, literal, meant, parse
 from strategies.rule_lines import KINDS, SERIES, Kind, Line, make_line, series
 from strategies.rule_text import MOST_BYTES, Lined, read_fields
 from strategies.sizing import CASH
 
+NAME_OF_RULES = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MOST_LINES = 50
 MOST_PERIOD = 1_000
 PARTS = ("name", "idea", "source", "parameters", "lines", "entry", "exit")
 OF_PARAMETER = ("type", "from", "to", "default", "meaning")
+LARGEST = 1e300
+STAND_IN = Parameter(1)
+"""For a parameter that is wrong itself, so that lines of it are not called wrong, too."""
 TYPES: Mapping[str, type[Value]] = {"int": int, "float": float}
 
 
@@ -41,6 +49,21 @@ class Rules:
     lines: tuple[LineRule, ...]
     entry: ast.expr
     exit: ast.expr
+
+    def parts(self) -> dict[str, str]:
+        """Return lines, conditions and source as they are written, each by its name, for people."""
+        fields = read_fields(self.text) or {}
+        lines = fields.get("lines", ({}, 0))[0] or {}
+        parts = {name: str(text) for name, (text, _) in lines.items()}
+        parts |= {name: str(fields[name][0]) for name in ("entry", "exit", "source") if name in fields}
+        return parts
+
+    @functools.cached_property
+    def used_lines(self) -> frozenset[str]:
+        """The lines that a condition or another line looks at; the stops look at `close`."""
+        conditions = (*ast.walk(self.entry), *ast.walk(self.exit))
+        named = (each.id for each in conditions if isinstance(each, ast.Name))
+        return frozenset({"close", *named, *(each.of for each in self.lines)})
 
 
 @dataclass
@@ -76,6 +99,9 @@ def read_rules(text: str) -> Rules:
     for name in ("name", "entry", "exit"):
         if not isinstance(fields.get(name, (None, 0))[0], str):
             reader.wrong(fields.get(name, (None, 1))[1], f"`{name}` is missing; write it as text")
+    name, line = fields.get("name", (None, 1))
+    if isinstance(name, str) and not NAME_OF_RULES.fullmatch(name):
+        reader.wrong(line, f"the name is {name!r}; it must be 1 to 64 of A-Z a-z 0-9 _ . -")
     parameters = _parameters(reader, fields.get("parameters"))
     lines = tuple(_lines(reader, fields.get("lines"), parameters))
     if reader.problems:
@@ -94,6 +120,8 @@ def bind_lines(rules: Rules, numbers: Mapping[str, float]) -> dict[str, Line]:
     made = series()
     for each in rules.lines:
         kind, values = each.kind, [_number(node, numbers) for node in each.numbers]
+        if not all(map(math.isfinite, values)):
+            raise StrategyRejected(f"{each.name}: its numbers become too large")
         values[: kind.whole] = [_period(each, value) for value in values[: kind.whole]]
         if kind is KINDS["MACD"] and values[0] >= values[1]:
             raise StrategyRejected(f"{each.name}: make the short period smaller than the long one")
@@ -128,11 +156,14 @@ def _condition(reader: _Reader, given: tuple[Any, int]) -> ast.expr | None:
 def _parameters(reader: _Reader, given: tuple[Any, int] | None) -> Parameters:
     declared: dict[str, Parameter] = {}
     for name, (fields, line) in _mapping(reader, "parameters", given).items():
+        if not _can_be_named(name) or name in SERIES:
+            reader.wrong(line, f"{name!r} cannot be the name of a parameter; choose another")
+            continue
         try:
             declared[name] = _parameter(reader, fields)
             Parameters(**{name: declared[name]})
         except StrategyRejected as error:
-            declared.pop(name, None)
+            declared[name] = STAND_IN
             reader.wrong(line, f"{name}: {error}")
     return Parameters(**{**declared, "cash": declared.get("cash", CASH)})
 
@@ -151,8 +182,10 @@ def _parameter(reader: _Reader, fields: Any) -> Parameter:
     if kind is None:
         raise StrategyRejected(f"its type is {values['type']!r}; it must be int or float")
     for name in ("from", "to"):
-        if type(values.get(name)) not in {int, float, type(None)}:
+        if type(values.get(name, 0)) not in {int, float} or not abs(values.get(name, 0)) <= LARGEST:
             raise StrategyRejected(f"`{name}` is {values[name]!r}; it must be a number")
+    if not abs(default) <= LARGEST:
+        raise StrategyRejected("its default is too large, or no number")
     if kind is int and default != int(default):
         raise StrategyRejected(f"its default is {default!r}; it must be whole, or the type float")
     return Parameter(
@@ -178,7 +211,7 @@ def _lines(reader: _Reader, given: tuple[Any, int] | None, parameters: Parameter
 
 
 def _line(name: str, text: object, known: list[str], parameters: Parameters) -> LineRule:
-    if name in SERIES or name in parameters.declared or not name.isidentifier():
+    if name in SERIES or name in parameters.declared or not _can_be_named(name):
         raise StrategyRejected(f"{name!r} cannot be the name of a line; choose another")
     node = parse(str(text))
     if isinstance(node, ast.Name):
@@ -238,7 +271,7 @@ def _check_number(node: ast.expr, parameters: Parameters) -> None:
 def _number(node: ast.expr, numbers: Mapping[str, float]) -> float:
     """Work out a number that is given by parameters and arithmetic."""
     if isinstance(node, ast.Constant) and type(node.value) in {int, float}:
-        return float(node.value)  # type: ignore[arg-type]  # the type was just looked at
+        return literal(node)
     if isinstance(node, ast.Name):
         return numbers[node.id]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub | ast.Mult):
@@ -256,6 +289,11 @@ def _period(rule: LineRule, value: float) -> int:
             f"{rule.name} is of {value:g} bars; it must be whole, and from {least} to {MOST_PERIOD}"
         )
     return int(value)
+
+
+def _can_be_named(name: str) -> bool:
+    """Whether conditions can name it: `self` is what Python calls the declaration itself."""
+    return name.isidentifier() and not keyword.iskeyword(name) and name != "self"
 
 
 def _mapping(reader: _Reader, name: str, given: tuple[Any, int] | None) -> Lined:

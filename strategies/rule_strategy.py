@@ -1,14 +1,20 @@
 """The strategy that rules are run by: one class for all of them, configured by a file."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from models.errors import StrategyRejected
+from models.execution import ExecutionReport
 from models.market_data import Bar, Trade
 from strategies.base_strategy import BaseStrategy
 from strategies.indicators import restore_state, save_state
 from strategies.rule_expression import Crossing, Holding, Scope, compile_condition
-from strategies.rule_file import Rules, bind_lines
+from strategies.rule_file import Rules, bind_lines, read_rules
 from strategies.rule_lines import SERIES
 from strategies.sizing import units_for
+
+STORED_RULES = "RULES"
+"""The `strategy_type` of rows of the catalogue that hold a file of rules themselves."""
 
 
 class RuleStrategy(BaseStrategy):
@@ -31,7 +37,8 @@ class RuleStrategy(BaseStrategy):
         self._entry = compile_condition(self.rules.entry, scope)
         scope.may_stop = True
         self._exit = compile_condition(self.rules.exit, scope)
-        self._lines = list(lines.values())
+        idle = set(SERIES) - self.rules.used_lines
+        self._lines = [line for name, line in lines.items() if name not in idle]
         self._remembered = {
             **{f"line {name}": line.indicator for name, line in lines.items() if line.indicator is not None},
             **{f"crossing {number}": crossing for number, crossing in enumerate(crossings)},
@@ -47,12 +54,13 @@ class RuleStrategy(BaseStrategy):
         if held <= 0:
             holding.entry = holding.highest = 0.0
             self.leaving = False
-        elif bar.close > holding.highest:
-            holding.highest = bar.close
+        else:
+            if not holding.entry:  # its state was lost: the position still tells what was paid
+                holding.entry = holding.highest = self.position.average_price or bar.close
+            holding.highest = max(holding.highest, bar.close)
         entry, leave = self._entry(), self._exit()
         if held > 0:
-            self.leaving = self.leaving or leave is True
-            if self.leaving:
+            if self.leaving or leave:
                 self.send_signal("SELL", bar.close, held)
         elif entry:
             quantity = units_for(self.parameters.cash, bar.close, self.symbol)
@@ -62,6 +70,11 @@ class RuleStrategy(BaseStrategy):
 
     def on_trade(self, trade: Trade) -> None:
         """Rules are of bars."""
+
+    def on_execution(self, report: ExecutionReport) -> None:
+        """Go on selling what an exit left over; what the warm-up decides goes nowhere, and leaves nothing."""
+        if report.action == "SELL" and self.position.expected > 0:
+            self.leaving = True
 
     def get_state(self) -> dict[str, Any]:
         """Remember every line, what crossed, and what the stops look at."""
@@ -85,3 +98,11 @@ def strategy_of(rules: Rules) -> type[RuleStrategy]:
         "lines": tuple(each.name for each in rules.lines) + SERIES,
     }
     return type(rules.name, (RuleStrategy,), declared)
+
+
+def stored_rules(stored: Mapping[str, Any]) -> tuple[type[RuleStrategy], Mapping[str, Any]]:
+    """Return the class and the parameters of a row of the type RULES. Raises StrategyRejected for others."""
+    text, values = stored.get("rules"), stored.get("parameters", {})
+    if not isinstance(text, str) or not isinstance(values, Mapping):
+        raise StrategyRejected('parameters must be {"rules": "the text of the file", "parameters": {…}}')
+    return strategy_of(read_rules(text)), values

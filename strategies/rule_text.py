@@ -1,5 +1,6 @@
 """Text in YAML as fields that know the lines they stand on; nothing in it is followed or grows."""
 
+import re
 from typing import Any
 
 import yaml
@@ -8,6 +9,8 @@ from models.errors import StrategyRejected
 
 MOST_BYTES = 16 * 1024
 DEEPEST = 4
+HALVES = re.compile("[\ud800-\udfff]")
+"""What an escape in quotes can bring in, and nothing can write down: halves of characters."""
 
 Lined = dict[str, tuple[Any, int]]
 """The fields of a mapping, each with the line that it stands on."""
@@ -15,7 +18,11 @@ Lined = dict[str, tuple[Any, int]]
 
 def read_fields(text: str) -> Lined | None:
     """Return the fields of a text, None where it has none. Raises StrategyRejected, with the line."""
-    if len(text.encode()) > MOST_BYTES:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise StrategyRejected("is no text in UTF-8") from None
+    if size > MOST_BYTES:
         raise StrategyRejected(f"is longer than {MOST_BYTES // 1024} KiB")
     try:
         _check_depth(text)
@@ -53,4 +60,7 @@ def _with_lines(node: yaml.Node) -> Any:
         return fields
     if isinstance(node, yaml.SequenceNode):
         return [_with_lines(each) for each in node.value]
-    return yaml.SafeLoader("").construct_object(node)
+    value = yaml.SafeLoader("").construct_object(node)
+    if isinstance(value, str) and HALVES.search(value):
+        raise StrategyRejected(f"line {node.start_mark.line + 1}: holds half a character")
+    return value

@@ -51,7 +51,11 @@ def list_strategies(
     if as_json:
         print_json({"strategies": described, "failures": [asdict(failure) for failure in failures]})
         return
-    print_table(("name", "parameters", "warm-up", "what it does"), map(_cells, described))
+    by_hand = [each for each in described if each["rules"] is None]
+    print_table(("name", "parameters", "warm-up", "what it does"), map(_cells, by_hand))
+    rules = [each for each in described if each["rules"] is not None]
+    print_table(("rules", "what they do"), ((each["name"], each["doc"]) for each in rules))
+    print_line("Their parameters: python main.py strategies show NAME")
     for failure in failures:
         print_warning(f"not loaded: {failure.file}: {failure.reason}")
 
@@ -75,6 +79,8 @@ def show(name: Annotated[str, typer.Argument(help="The strategy's name.")], as_j
     if described["parameters"]:
         headings = ("parameter", "type", "default", "from", "to", "choices", "meaning")
         print_table(headings, (_parameter(*item) for item in described["parameters"].items()))
+    for part, text in (described["rules"] or {}).items():
+        print_line(f"{part}: {text}")
 
 
 @strategies.command()

@@ -79,6 +79,13 @@ def test_the_table_shows_both_too(folder: Path) -> None:
     assert "broken.py: line 1" in ended.output
 
 
+def test_rules_are_listed_by_what_they_do_and_shown_with_their_conditions(folder: Path) -> None:
+    assert "Their parameters: " in strategies(folder, "list").output
+    shown = strategies(folder, "show", "SMA_RSI")
+    assert "entry: close > sma and rsi < oversoldThreshold" in shown.output
+    assert strategies(folder, "show", "SMA_RSI", "--json").json["rules"]["rsi"] == "RSI(close, rsiPeriod)"
+
+
 def test_show_tells_everything_about_one_and_cannot_drive_the_terminal(folder: Path) -> None:
     ended = strategies(folder, "show", "buy_the_dip")
     assert ended.code == 0

@@ -227,6 +227,7 @@ def test_a_description_says_what_a_person_chooses_by() -> None:
                 "description": "",
             },
         },
+        "rules": None,
         "warmup_bars": 28,
     }
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from models.errors import StrategyRejected
+from models.position import Position
 from services.state_source import UNKNOWN_SOURCE, source_hash
 from strategies.registry import StrategyRegistry, shipped_rules
 from strategies.rule_file import read_rule_file, read_rules
 from strategies.rule_lines import KINDS
-from strategies.rule_strategy import RuleStrategy, strategy_of
+from strategies.rule_strategy import RuleStrategy, stored_rules, strategy_of
 from tests.support import REPOSITORY
 from tests.unit.strategy_driver import Order, bars_of, play, report_on
 
@@ -156,6 +158,23 @@ def test_an_exit_that_is_refused_is_tried_again_though_its_moment_is_over() -> N
         (DIP + "# " + "x" * 20_000, "is longer than 16 KiB"),
         (rule("close > " + "(" * 300 + "1" + ")" * 300), "500"),
         (rule("(" * 240 + "close > 1" + ")" * 240), "line 4"),
+        (rule("close > " + "9" * 400), "column 9: the number is too large"),
+        (rule("close > 1", "stop_loss(" + "9" * 400 + ")"), "the number is too large"),
+        (changed("SMA(close, period)", "SMA(close, " + "9" * 400 + ")"), "the number is too large"),
+        (changed("SMA(close, period)", "SMA(close, 1e999)"), "the number is too large"),
+        (changed("SMA(close, period)", "SMA(close, period * 1e200 * 1e200)"), "its numbers become too large"),
+        (changed("default: 3", "default: .nan"), "line 5: period: its default is too large, or no number"),
+        (changed("from: 2", "from: .nan"), "`from` is nan; it must be a number"),
+        (changed("from: 2", "from: -" + "9" * 400), "it must be a number"),
+        (changed("BUY_THE_DIP", '"a\\0b"'), "line 2: the name is 'a\\x00b'; it must be 1 to 64 of"),
+        (changed("what fell", "\ud800"), "is no text in UTF-8"),
+        (
+            changed("Buy what fell below its average, sell what rose above it.", '"\\ud800"'),
+            "half a character",
+        ),
+        (DIP.replace("period", "self"), "line 5: 'self' cannot be the name of a parameter"),
+        (DIP.replace("period", "close"), "line 5: 'close' cannot be the name of a parameter"),
+        (changed("  average:", "  class:"), "'class' cannot be the name of a line"),
     ],
 )
 def test_a_mistake_is_answered_with_its_line_and_what_was_meant(text: str, told: str) -> None:
@@ -169,7 +188,45 @@ def test_all_mistakes_are_told_at_once() -> None:
     }
 
 
-@given(st.text(max_size=300))
+def test_a_parameter_that_is_wrong_does_not_make_its_lines_wrong() -> None:
+    assert (
+        refusal(changed("default: 3", "default: 1")) == "line 5: period: period is 1; it must be at least 2"
+    )
+
+
+def test_a_stop_knows_what_was_paid_though_its_state_is_lost() -> None:
+    strategy = strategy_of(read_rules(rule("close < 0", "stop_loss(5)"))).build("s", "AAPL")
+    strategy.booked_position = Position(quantity=3.0, average_price=100.0)
+    assert play(strategy, bars_of([97, 96, 94.9]), answer_after=None) == [(2, "SELL", 94.9, 3.0)]
+
+
+def test_an_exit_of_the_warm_up_sells_nothing_later() -> None:
+    strategy = strategy_of(read_rules(rule("close < 0", "crossed_down(close, 10)"))).build("s", "AAPL")
+    strategy.booked_position = Position(quantity=3.0, average_price=8.0)
+    for bar in bars_of([11, 9]):
+        strategy.on_bar(bar)
+    strategy.booked_position = Position(quantity=3.0, average_price=8.0)  # what was sent went nowhere
+    assert play(strategy, bars_of([9, 9.5])) == []
+
+
+def test_what_a_sale_left_over_is_sold_on_the_next_bar() -> None:
+    strategy = strategy_of(read_rules(rule("close < 0", "crossed_down(close, 10)"))).build("s", "AAPL")
+    strategy.booked_position = Position(quantity=3.0, average_price=8.0)
+    for bar in bars_of([11, 9]):
+        strategy.on_bar(bar)
+    strategy.apply_report(replace(report_on(strategy.sent_signals[-1]), filled_quantity=1.0))
+    assert play(strategy, bars_of([9.5]))[0][1:] == ("SELL", 9.5, 2.0)
+
+
+def test_a_row_may_bring_its_rules_itself() -> None:
+    cls, values = stored_rules({"rules": DIP, "parameters": {"period": 5}})
+    assert cls.build("strategy", "AAPL", parameters=values).parameters.period == 5
+    for wrong in ({}, {"rules": 1}, {"rules": DIP, "parameters": []}):
+        with pytest.raises(StrategyRejected, match="the text of the file"):
+            stored_rules(wrong)
+
+
+@given(st.text(st.characters(), max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_whatever_somebody_writes_is_a_rule_or_a_clear_refusal(text: str) -> None:
     for whole in (
