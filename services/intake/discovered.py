@@ -20,6 +20,7 @@ from models.errors import DecodeError, StrategyRejected
 from services.intake.discovered_protobuf import decode_protobuf
 from services.intake.messages import Message
 from strategies.base_strategy import BaseStrategy
+from strategies.rule_strategy import STORED_RULES, stored_rules
 
 LARGEST = 128 * 1024
 DEEPEST = 20
@@ -103,12 +104,13 @@ class DiscoveredReader:
         """Say what is wrong, if anything: a value that cannot be stored, or that the type's class refuses."""
         if not _plain(parameters) and (problem := unstorable(parameters)):
             return problem
-        cls = self._find_class(strategy_type)
-        if cls is not None:
-            try:
+        try:
+            if strategy_type == STORED_RULES:
+                check_stored(parameters)
+            elif (cls := self._find_class(strategy_type)) is not None:
                 cls.parameters.bind(parameters)
-            except StrategyRejected as error:
-                return str(error)
+        except StrategyRejected as error:
+            return str(error)
         return None
 
     def _envelope(self, payload: bytes) -> Envelope:
@@ -120,6 +122,12 @@ class DiscoveredReader:
             raise DecodeError(_kind(str(error)), str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _converted(_lenient(payload, error))
+
+
+def check_stored(parameters: Mapping[str, Any]) -> None:
+    """Raise StrategyRejected when rules that a row brings itself, or its values for them, cannot run."""
+    cls, values = stored_rules(parameters)
+    cls.parameters.bind(values)
 
 
 def metadata_problem(

@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from models.errors import StrategyRejected
-from services.intake.discovered import FindClass, performance_problem, unstorable
+from services.intake.discovered import FindClass, check_stored, performance_problem, unstorable
 from services.intake.repository import CatalogueRow
+from strategies.rule_strategy import STORED_RULES
 
 METRICS = (
     "total_return",
@@ -74,10 +75,13 @@ class StrategyInspector:
         if problem := unstorable(dict(parameters)):
             return [problem]
         cls = self._find_class(strategy_type)
-        if cls is None:
-            return [f"no strategy class or rule is called {strategy_type!r}, so it cannot run"]
         try:
-            cls.parameters.bind(parameters)
+            if strategy_type == STORED_RULES:
+                check_stored(parameters)
+            elif cls is None:
+                return [f"no strategy class or rule is called {strategy_type!r}, so it cannot run"]
+            else:
+                cls.parameters.bind(parameters)
         except StrategyRejected as error:
             return [str(error)]
         return []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from models.discovered import strategy_hash
 from models.errors import DecodeError
 from services.intake.discovered import LARGEST, DiscoveredReader
+from services.intake.inspector import StrategyInspector
 from strategies.sma_cross import SmaCross
 from tests.discoveries import NOW, body, message, payload
 
@@ -33,6 +34,33 @@ def test_a_whole_message_is_read_as_it_is() -> None:
     assert strategy.current_score == 0.8
     assert strategy.discovery_start_time == datetime(2025, 1, 1, tzinfo=UTC)
     assert strategy.evaluated_at == strategy.discovery_end_time == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+RULE = "name: R\nparameters:\n  n: {default: 3, from: 1, to: 9}\nentry: close > n\nexit: close < n\n"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"rules": RULE, "parameters": {"n": 5}}, None),
+        ({"rules": RULE, "parameters": {"n": 50}}, "n is 50; it must be at most 9"),
+        ({"rules": RULE.replace("close > n", "clse > n")}, "line 4: entry, column 1: there is no line"),
+        ({"rules": 3}, "parameters must be"),
+    ],
+)
+def test_rules_that_a_message_brings_itself_are_read_and_their_values_checked(
+    parameters: dict[str, Any], problem: str | None
+) -> None:
+    given = payload(strategy_type="RULES", parameters=parameters)
+    inspected = StrategyInspector(lambda _: None).validate_parameters("RULES", parameters)
+    if problem is None:
+        assert READER.read(message(given), NOW).parameters == parameters
+        assert inspected == []
+    else:
+        kind, detail = reason(given)
+        assert kind == "parameters"
+        assert detail.startswith(problem)
+        assert inspected == [detail]
 
 
 def test_only_four_fields_are_needed_and_unknown_ones_are_left_alone() -> None:
