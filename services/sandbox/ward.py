@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from signal import SIGKILL
 from threading import Condition, Lock
 
@@ -136,6 +137,8 @@ class Ward:
         with self._opening:
             if not self.started:
                 self.started = True
+                _, most = getrlimit(RLIMIT_NOFILE)
+                setrlimit(RLIMIT_NOFILE, (most, most))  # a host takes two descriptors
                 self.exchange.start()
                 self._nurse.start()
 

@@ -16,7 +16,6 @@ from tests.faults import (
     portfolio_faults,
     postgres_faults,
     redis_faults,
-    sandbox_faults,
     sealed_faults,
     soak,
     strategy_faults,
@@ -43,7 +42,6 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         *portfolio_faults.EXPERIMENTS,
         *engine_faults.EXPERIMENTS,
         *intake_faults.EXPERIMENTS,
-        *sandbox_faults.EXPERIMENTS,
         *soak.EXPERIMENTS,
     )
 }
@@ -63,8 +61,6 @@ QUICK = (
     "portfolio-kill",
     "postgres-kill",
     "postgres-restart",
-    "sandbox-reload",
-    "sandbox-kill",
     "strategy-raises",
     "strategy-loops",
     "strategy-sleeps",
