@@ -23,7 +23,7 @@ PRICE = 100.25
 SHARES = 199  # a fifth of 100,000
 TOKEN = "of-the-experiment"  # noqa: S105 — nobody else's
 SETTINGS = {"GATEWAY_TIMEOUT": "60", "GATEWAY_THREADS": "5", "CONTROL_TOKEN": TOKEN}
-SECONDS = 30
+SECONDS = 60
 LOOK_SECONDS = 0.03  # each look asks the database anew
 
 

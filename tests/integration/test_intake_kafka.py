@@ -30,7 +30,7 @@ def test_a_rebalance_gives_back_what_is_in_hand(broker: KafkaBroker) -> None:
         taken.extend(second.poll(100, 0.05))
         return bool(taken) and len(first.hold(in_hand, 0.05)) < 20
 
-    eventually(rebalanced, 30)
+    eventually(rebalanced, 60)
     assert first.hold(in_hand, 0.0) == []  # all partitions change hands, and what stays comes again
     first.commit(in_hand)
 
@@ -38,7 +38,7 @@ def test_a_rebalance_gives_back_what_is_in_hand(broker: KafkaBroker) -> None:
         taken.extend(first.poll(100, 0.05) + second.poll(100, 0.05))
         return len({each.payload for each in taken}) == 20
 
-    eventually(everything, 30)
+    eventually(everything, 40)
     first.close(5)
     second.close(5)
     publisher.close(1)
