@@ -170,11 +170,11 @@ class KillSwitch:
         word = None if given[1] is None else _read_resume(given[1])
         was_resumed = word is not None and (self.resume is None or word.id != self.resume.id)
         if self._halt is not None or halt is not None:
-            former, self._server = self._server, self._run_id()
-            if halt is None and not was_resumed and self._server != former:
+            server = self._run_id()
+            if halt is None and not was_resumed and server != self._server:
                 halt = self._halt
-                self._client.set(HALT, json.dumps(msgspec.to_builtins(halt)), nx=True)
-                log.error("halt_set_again", advice="Redis was restarted and had forgotten it")
+                self._set_again(halt, given[1])
+            self._server = server
         if word is not None:
             self.resume = word
         changed, self._halt, self._is_known = halt != self._halt, halt, True
@@ -184,6 +184,17 @@ class KillSwitch:
             log.warning("trading_resumed")
         if changed:
             self._on_change(halt)
+
+    def _set_again(self, halt: Halt | None, word: bytes | None) -> None:
+        """Set a halt that was forgotten. Raises WatchError where somebody says to resume meanwhile."""
+        with self._client.pipeline(transaction=True) as change:
+            change.watch(RESUME)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+            if change.get(RESUME) != word:
+                raise redis.WatchError("somebody gave the word to resume")
+            change.multi()
+            change.set(HALT, json.dumps(msgspec.to_builtins(halt)), nx=True)
+            change.execute()
+        log.error("halt_set_again", advice="Redis was restarted and had forgotten it")
 
     def _run_id(self) -> str:
         """Return what this server process calls itself."""

@@ -112,6 +112,26 @@ def test_a_word_to_resume_counts_also_where_the_server_was_restarted(own_valkey:
         made.says(None)
 
 
+def test_a_word_to_resume_counts_also_in_the_moment_in_which_the_halt_is_set_again(
+    own_valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with watched(own_valkey.url) as made:
+        made.board.halt("fire drill", "")
+        made.says("fire drill")
+        ask = made.switch._run_id  # noqa: SLF001 — the moment between its two questions is short
+        people = iter(["ann"])
+
+        def resumed_meanwhile() -> str:
+            for name in people:
+                made.board.resume(name)
+            return ask()
+
+        own_valkey.kill()
+        monkeypatch.setattr(made.switch, "_run_id", resumed_meanwhile)
+        own_valkey.restart()
+        made.says(None)
+
+
 def test_the_commands_say_what_they_did(redis_url: str) -> None:
     halted = command("halt", "--reason", "fire drill", "--by", "ann", "--json", REDIS_URL=redis_url)
     assert {**halted.json, "at": None} == {"halted": True, "reason": "fire drill", "at": None, "by": "ann"}
