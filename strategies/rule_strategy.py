@@ -73,7 +73,11 @@ class RuleStrategy(BaseStrategy):
 
     def on_execution(self, report: ExecutionReport) -> None:
         """Go on selling what an exit left over; what the warm-up decides goes nowhere, and leaves nothing."""
-        if report.action == "SELL" and self.position.expected > 0:
+        if (
+            report.action == "SELL"
+            and report.filled_quantity < report.quantity
+            and self.position.expected > 0
+        ):
             self.leaving = True
 
     def get_state(self) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Files of rules: what they may say, and how each mistake is answered."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from strategies.rule_file import read_rule_file, read_rules
 from strategies.rule_lines import KINDS
 from strategies.rule_strategy import RuleStrategy, stored_rules, strategy_of
 from tests.support import REPOSITORY
-from tests.unit.strategy_driver import Order, bars_of, play, report_on
+from tests.unit.strategy_driver import bars_of, play, report_on
 
 DIP = """
 name: BUY_THE_DIP
@@ -218,6 +217,12 @@ def test_what_a_sale_left_over_is_sold_on_the_next_bar() -> None:
     assert play(strategy, bars_of([9.5]))[0][1:] == ("SELL", 9.5, 2.0)
 
 
+def test_a_sale_that_is_filled_late_does_not_sell_what_was_bought_since() -> None:
+    strategy = strategy_of(read_rules(rule("close > 11", "crossed_down(close, 10)"))).build("s", "AAPL")
+    orders = play(strategy, bars_of([12, 9, 12, 12, 12, 12]), answer_after=2)
+    assert [(number, action) for number, action, *_ in orders] == [(0, "BUY"), (1, "SELL"), (2, "BUY")]
+
+
 def test_a_row_may_bring_its_rules_itself() -> None:
     cls, values = stored_rules({"rules": DIP, "parameters": {"period": 5}})
     assert cls.build("strategy", "AAPL", parameters=values).parameters.period == 5
@@ -237,20 +242,6 @@ def test_whatever_somebody_writes_is_a_rule_or_a_clear_refusal(text: str) -> Non
     ):
         with suppress(StrategyRejected):
             assert read_rules(whole).name
-
-
-@pytest.mark.parametrize("cut", [0, 1, 7, 30, 59])
-@pytest.mark.parametrize("cls", shipped_rules())
-def test_a_restarted_rule_goes_on_as_if_nothing_had_happened(cls: type[RuleStrategy], cut: int) -> None:
-    closes = [round(100 + 9 * ((number * 37) % 17 - 8) / 8 + number % 5, 2) for number in range(120)]
-    bars = list(bars_of(closes, "X/USD"))
-    straight, before, after = (cls.build("strategy", "X/USD", "session") for _ in range(3))
-    wanted, orders = play(straight, bars), play(before, bars[:cut])
-    after.booked_position = before.position
-    after.set_state(json.loads(json.dumps(before.get_state())))
-    later: list[Order] = [(number + cut, *rest) for number, *rest in play(after, bars[cut:])]  # type: ignore[misc]
-    assert [*orders, *later] == wanted
-    assert after.get_state() == straight.get_state()
 
 
 def test_files_that_are_no_rules_are_refused_by_their_path(tmp_path: Path) -> None:

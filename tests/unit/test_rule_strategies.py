@@ -1,5 +1,6 @@
 """The 23 types that pipelines emit, on years of real prices, against the same rules over whole series."""
 
+import json
 from collections.abc import Callable
 from functools import cache
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from services.demo.sample_data import load_sample_data
 from strategies.registry import StrategyRegistry, shipped_rules
+from strategies.rule_strategy import RuleStrategy
 from tests.unit.strategy_driver import play
 
 Series = NDArray[np.float64]
@@ -268,3 +270,20 @@ def test_a_type_trades_real_prices_as_its_rule_over_whole_series_says(name: str,
         assert [(bar, action) for bar, action, _, _ in orders] == wanted, symbol
         traded += len(wanted)
     assert traded > 3 or (name in SELDOM and which != "lively")
+
+
+@pytest.mark.parametrize("cls", shipped_rules())
+def test_a_type_that_is_restarted_at_any_bar_goes_on_as_if_nothing_had_happened(
+    cls: type[RuleStrategy],
+) -> None:
+    bars = prices("AAPL").bars[:400]
+    straight = cls.build("strategy", "AAPL", "session")
+    wanted = play(straight, bars)
+    for cut in (0, 1, 2, *range(13, len(bars), 19)):
+        before, after = (cls.build("strategy", "AAPL", "session") for _ in range(2))
+        orders = play(before, bars[:cut])
+        after.booked_position = before.position
+        after.set_state(json.loads(json.dumps(before.get_state())))
+        orders += [(number + cut, *rest) for number, *rest in play(after, bars[cut:])]
+        assert orders == wanted, cut
+        assert after.get_state() == straight.get_state()
