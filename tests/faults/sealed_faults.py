@@ -100,7 +100,7 @@ class SealedAbusers:
         return statistics.quantiles(times, n=100)[-1]
 
     def _judge(self, stage: Stage, keys: list[str], abuses: dict[str, str], result: Result) -> None:
-        """Expect every abuser to be ended by its fourth bar at the latest, and told why."""
+        """Expect every abuser to be ended soon, with a reason, and every good session to be left alone."""
 
         def going_on() -> dict[str, str]:
             held = stage.worker.sessions()
