@@ -104,6 +104,7 @@ def make_ward(settings: Settings, database: Database | None) -> Ward:
         core_share=settings.sandbox_core_share,
         signals_per_second=settings.sandbox_signals_per_second,
         log_lines_per_second=settings.sandbox_log_lines_per_second,
+        most_cpu_seconds=settings.handler_deadline_max_ms / 1000,
     )
     return Ward(lambda lost: open_sandbox(settings, lost), StrikeBook(database), budgets)
 

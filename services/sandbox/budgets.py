@@ -1,7 +1,7 @@
 """What a sealed host may use, and what it has used: judged from outside, by clocks that it cannot set."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.sandbox.ending import Cause, Ending
 
@@ -16,7 +16,7 @@ class Budgets:
     """Seconds of processor after which a call is interrupted, and killed; of time; and rates.
 
     `core_share` is of one core over ten seconds. Signals beyond their rate end the host; log lines beyond
-    theirs are dropped, and end it at ten times as many.
+    theirs are dropped, and end it at ten times as many. Code may ask for calls of `most_cpu_seconds`.
     """
 
     cpu_seconds: float = 0.1
@@ -25,6 +25,7 @@ class Budgets:
     core_share: float = 0.5
     signals_per_second: int = 500
     log_lines_per_second: int = 100
+    most_cpu_seconds: float = 5.0
 
 
 def processor_seconds(pid: int) -> float:
@@ -47,6 +48,18 @@ class Meter:
         self._shared_at, self._shared_cpu = now, processor_seconds(pid)
         self._rated_at = now
         self._signals = self._lines = 0
+
+    def allow(self, seconds: float) -> None:
+        """Let calls compute for as long as the code asks for, within limits."""
+        given = self._budgets
+        more = min(seconds, given.most_cpu_seconds) - given.cpu_seconds
+        if more > 0:
+            self._budgets = replace(
+                given,
+                cpu_seconds=given.cpu_seconds + more,
+                cpu_kill_seconds=given.cpu_kill_seconds + more,
+                wall_seconds=given.wall_seconds + 2 * more,
+            )
 
     def watch(self, call: int, now: float) -> Ending | None:
         """Look at the call under way; return why the host is to be killed, if it is.

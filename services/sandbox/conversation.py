@@ -70,10 +70,7 @@ class Conversation:
         self._hall.exchange.busy.add(self)
 
     def end(self, *, own_fault: bool) -> None:
-        """Talk no more with this host, having heard its last words; what it left unanswered is told again.
-
-        But not what it was at, where it ended by its own fault.
-        """
+        """Hear its last words; what it was at is not told again where it ended by its `own_fault`."""
         wire = self.wire
         if wire is None:
             return
@@ -228,6 +225,7 @@ class Conversation:
             self._send(wire, frame(self.link.load))
         elif isinstance(said, Loaded):
             wire.loaded = True
+            wire.meter.allow((said.deadline_ms or 0) / 1000)
             self.journal.warmup_bars = said.warmup_bars
             if self.link.live:
                 self._again = deque(self.journal.again())

@@ -49,7 +49,8 @@ class Hearing:
         The successor is not told of what ended the host by its own fault, or again and again.
         """
         given_up, self.under_way = self.under_way, []
-        if 0 <= (index := at - self.first) < len(given_up):
+        # Where it said itself what is to be its end, that event is spoilt already, and not the one it was at.
+        if self.ending is None and 0 <= (index := at - self.first) < len(given_up):
             struck = given_up[index]
             struck.deaths += 1
             struck.spoilt = own_fault or struck.deaths > MOST_DEATHS
