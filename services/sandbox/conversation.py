@@ -228,7 +228,7 @@ class Conversation:
             wire.meter.allow((said.deadline_ms or 0) / 1000)
             self.journal.warmup_bars = said.warmup_bars
             if self.link.live:
-                self._again = deque(self.journal.again())
+                self._again, self.link.condition = deque(self.journal.again()), None
             else:
                 self.link.deliver_first(said)
         elif isinstance(said, NotLoaded):

@@ -220,9 +220,8 @@ class Ward:
     def _start_again(self, talk: Conversation) -> None:
         if talk.link.closed:
             return
-        talk.link.condition = None
         try:
             self._spawn(talk)
         except ConfigError as error:
             talk.link.condition = str(error)
-            self._nurse.do(lambda: self._start_again(talk), PAUSES[-1])
+            self._nurse.do(lambda: self._start_again(talk), PAUSES[1])
