@@ -1,5 +1,7 @@
 """The way of a session into the routing table: told of what was before, then of everything after it."""
 
+from collections.abc import Iterable, Iterator
+
 from models.market_data import Bar
 from models.session import SessionState
 from services.routing import Router
@@ -22,24 +24,30 @@ def join(session: Session, router: Router, turn: Turn) -> None:
         session.end(SessionState.ERROR, f"warmup_bars is {wanted!r}; it must be a whole number")
         return
     if wanted > 0:
-        memory.is_warming_up = True
-        for bar in _bars_before(memory, wanted):
-            if session.state is not SessionState.STARTING:
-                break
-            deliver_bar(iter((session,)), bar, turn)
-        memory.is_warming_up = False
-        memory.warm_up_bars = session.bars
-        session.events_at_error -= session.bars
-        session.bars = 0
+        tell_of_the_past(session, _bars_before(memory, wanted), turn)
     if session.state is SessionState.STARTING:
         for feed in memory.feeds:
             router.add(feed.symbol, session, feed)
         session.begin()
 
 
-def _bars_before(memory: SessionMemory, wanted: int) -> list[Bar]:
-    """Return the bars to begin with, in time's order; have the feeds keep as many from now on."""
+def tell_of_the_past(session: Session, bars: Iterable[Bar], turn: Turn) -> None:
+    """Tell a session that starts of bars, in the order of time; what it sends meanwhile goes nowhere."""
+    memory = session.memory
+    memory.is_warming_up = True
+    for bar in sorted(bars, key=lambda bar: bar.timestamp):
+        if session.state is not SessionState.STARTING:
+            break
+        deliver_bar(iter((session,)), bar, turn)
+    memory.is_warming_up = False
+    memory.warm_up_bars = session.bars
+    session.events_at_error -= session.bars
+    session.bars = 0
+
+
+def _bars_before(memory: SessionMemory, wanted: int) -> Iterator[Bar]:
+    """Give the bars to begin with; have the feeds keep as many from now on."""
     for feed in memory.feeds:
         feed.keep(wanted)
-    bars = (bar for feed in memory.feeds for bar in feed.warm_up_bars(wanted, memory.seen_of(feed)))
-    return sorted(bars, key=lambda bar: bar.timestamp)
+    for feed in memory.feeds:
+        yield from feed.warm_up_bars(wanted, memory.seen_of(feed))

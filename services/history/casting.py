@@ -9,8 +9,9 @@ from models.errors import StrategyCrashed, StrategyError
 from models.market_data import Bar, Trade
 from models.session import AssetType, SessionIdentity, SessionState
 from services.history.options import BacktestOptions
-from services.session import Session, SessionHost, deliver_bar, explain
+from services.session import Session, SessionHost, explain
 from services.turn import Turn
+from services.warm_up import tell_of_the_past
 from strategies.base_strategy import BaseStrategy
 from strategies.watching import watched_by
 
@@ -108,18 +109,10 @@ def warm_up(sessions: Sequence[Session], past: Iterable[Bar | Trade], turn: Turn
         if isinstance(event, Bar):
             kept.setdefault(event.symbol, {}).setdefault(event.timeframe, deque(maxlen=most)).append(event)
     for session in sessions:
-        wanted, memory = session.strategy.warmup_bars, session.memory
+        wanted = session.strategy.warmup_bars
         series = [bars for symbol in session.symbols for bars in kept.get(symbol, {}).values()]
         bars = [bar for each in series for bar in list(each)[max(len(each) - wanted, 0) :]]
-        memory.is_warming_up = True
-        for bar in sorted(bars, key=lambda bar: bar.timestamp):
-            if session.state is not SessionState.STARTING:
-                break
-            deliver_bar(iter((session,)), bar, turn)
-        memory.is_warming_up = False
-        memory.warm_up_bars = session.bars
-        session.events_at_error -= session.bars
-        session.bars = 0
+        tell_of_the_past(session, bars, turn)
         if session.state is SessionState.STARTING:
             session.begin()
 

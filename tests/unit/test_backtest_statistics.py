@@ -81,7 +81,7 @@ def test_the_rolling_sharpe_ratio_is_that_of_empyrical() -> None:
     assert sum(1 for _, value in ours if value is not None) > 1_000
     for (_, value), expected in zip(ours, reference, strict=True):
         if value is not None:
-            assert value == pytest.approx(expected, rel=1e-7, abs=EXACTLY)
+            assert value == pytest.approx(expected, rel=EXACTLY, abs=EXACTLY)
 
 
 def test_a_curve_is_what_cash_and_holdings_are_worth() -> None:
