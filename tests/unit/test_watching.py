@@ -128,6 +128,18 @@ def test_a_restored_one_is_told_of_no_bar_of_any_symbol_twice() -> None:
     assert again.told == [*strategy.told, ("MSFT", 2)]
 
 
+def test_what_a_restored_one_has_seen_is_told_apart_by_symbol() -> None:
+    world = World(Warmed)
+    world.start("other", "MSFT")
+    strategy = world.start()
+    world.bar(5, "AAPL")
+    world.save()
+    world.manager.stop_session("s1")
+    world.deliver()
+    world.bar(3, "MSFT")  # earlier than what was seen, of another symbol
+    assert world.start().told == [*strategy.told, ("MSFT", 3)]
+
+
 def test_a_gap_of_a_watched_symbol_fences_it_too() -> None:
     world = World(Watching)
     strategy = world.start()
