@@ -74,29 +74,32 @@ class DataConsumer:
         self._batches = self._subscription.batches(self._stop)
         self._messages: Iterator[Message] = iter(())
         self._delivery: Delivery | None = None
-        self._thread: Thread | None = None
+        self._ended = Event()
+        self._ended.set()
         mailbox.wake = self._subscription.wake
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read, on a thread of its own."""
         self.heartbeat.beat()
         self.take_over()
 
+    def read_here(self) -> None:
+        """Read on the calling thread until `stop`, or until a successor took its place.
+
+        On the main thread a `HandlerAlarm` can interrupt more than the supervisor can from another one.
+        """
+        self.heartbeat.beat()
+        self._run(self._begin())
+
     def take_over(self) -> None:
         """Start a thread that goes on where the last one is: with the next session of the event at hand."""
-        tenure = Tenure()
-        self._turn.session, self._turn.tenure = None, tenure
-        self._thread = Thread(target=self._run, args=(tenure,), name="data-consumer", daemon=True)
-        self._thread.start()
+        Thread(target=self._run, args=(self._begin(),), name="data-consumer", daemon=True).start()
 
     def stop(self, timeout: float) -> bool:
-        """End the thread; false when it did not end within `timeout` seconds."""
+        """Have the reading end; false when it did not within `timeout` seconds."""
         self._stop.set()
         self._subscription.wake()
-        if self._thread is None:
-            return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._ended.wait(timeout)
 
     def on_subscribed(self, silent_seconds: float | None) -> None:
         """Note that market data flow again, and for how long they did not."""
@@ -109,6 +112,12 @@ class DataConsumer:
         """Note that market data may be missed from now on."""
         self.subscribed = False
         log.warning("market_data_lost", reason=reason)
+
+    def _begin(self) -> Tenure:
+        tenure = Tenure()
+        self._turn.session, self._turn.tenure = None, tenure
+        self._ended.clear()
+        return tenure
 
     def _run(self, tenure: Tenure) -> None:
         tenure.thread = get_ident()
@@ -131,6 +140,7 @@ class DataConsumer:
                 self._stop.wait(FAILED_SECONDS)
                 continue
             self._subscription.close()
+            self._ended.set()
             return
 
     def _read(self) -> None:

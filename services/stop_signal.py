@@ -3,10 +3,11 @@
 import faulthandler
 import os
 import signal
-from threading import Event
+from threading import Event, Thread
 from types import FrameType
 
 KILLED = 128
+READ_BYTES = 512
 HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # where the platform has it
 
 
@@ -20,6 +21,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.requested = Event()
         self.number: int | None = None
+        self._beside = False
         self._limit: float | None = None
         self._nowhere = -1
 
@@ -52,12 +54,36 @@ class StopSignal:
         if self.requested.is_set():
             self._begin_to_end()
 
+    def hear_beside(self) -> None:
+        """Hear signals on a thread of their own: for a main thread that others' code may keep busy in C.
+
+        Python tells the main thread alone of a signal, and only between two of its steps. Call from there.
+        """
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        numbers = {signal.SIGTERM, signal.SIGINT} | ({HANGUP} if HANGUP is not None else set())
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # one that comes now is told of in one way
+        self._beside = True
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        Thread(target=self._hear, args=(reader, numbers), name="stop-signal", daemon=True).start()
+
     def wait(self) -> None:
         """Wait until somebody asks to stop."""
         while not self.requested.wait(1.0):
             pass  # a wait without an end would keep Python from running signal handlers on some platforms
 
+    def _hear(self, reader: int, numbers: set[signal.Signals]) -> None:
+        while True:
+            for number in os.read(reader, READ_BYTES):
+                if number in numbers:
+                    self._act(number)
+
     def _received(self, number: int, _frame: FrameType | None) -> None:
+        if not self._beside:
+            self._act(number)
+
+    def _act(self, number: int) -> None:
         if self.requested.is_set():
             os._exit(KILLED + number)
         self.number = number

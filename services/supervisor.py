@@ -5,12 +5,12 @@ it sits in C and does not come back, its session is quarantined and a successor 
 very next session and event; the thread that is stuck finds itself retired when it returns. The handler's
 session is quarantined either way: the others wait for it once.
 
-What computes in C with the interpreter's lock stops every thread of the process, this one among them. When it
-is over, `call_times.py` finds whose call it was; what has no end is ended from outside (`freezes/`).
+What computes in C with the interpreter's lock stops every thread of the process, this one among them. Where
+it looks for signals, `handler_alarm.py` ends it; when it is over, `call_times.py` finds whose call it was;
+what does neither is ended from outside (`freezes/`).
 """
 
 import ctypes
-import time
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -18,9 +18,8 @@ import structlog
 
 from models.errors import StrategyTimedOut
 from models.session import SessionState
-from services.turn import Callee, InputEvent, Turn
-
-LOOKS_PER_DEADLINE = 10
+from services.call_watch import CallWatch
+from services.turn import Callee, Turn
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +37,7 @@ class Supervisor:
     def __init__(self, turn: Turn, take_over: Callable[[], None], deadline: float) -> None:
         self._turn = turn
         self._take_over = take_over
-        self._interval = deadline / LOOKS_PER_DEADLINE
-        self._session: Callee | None = None
-        self._event: InputEvent | None = None
-        self._since = 0.0
+        self._watch = CallWatch(turn, deadline)
         self._stop = Event()
         self._thread = Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -56,33 +52,27 @@ class Supervisor:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        looked_at = time.monotonic()
-        while not self._stop.wait(self._interval):
-            now = time.monotonic()
-            if now - looked_at > 3 * self._interval:
-                self._session = None  # the machine held us up, so perhaps the handler too: count from now on
-            looked_at = now
+        while not self._stop.wait(self._watch.interval):
             try:
-                self._look(now)
+                self._look()
             except Exception:  # whatever goes wrong with one look, the next one must come
                 log.exception("supervisor_failed")
 
-    def _look(self, now: float) -> None:
-        session, event = self._turn.session, self._turn.event
-        if session is None or session is not self._session or event is not self._event:
-            self._session, self._event, self._since = session, event, now
+    def _look(self) -> None:
+        held_up = self._watch.look()
+        session = self._watch.session
+        if session is None:
             return
-        held_up = now - self._since
-        patience = max(2 * session.deadline, session.deadline + 4 * self._interval) - 2 * self._interval
+        looks = self._watch.interval
+        patience = max(2 * session.deadline, session.deadline + 4 * looks) - 2 * looks
         if held_up > patience:
             self._replace(session)
         elif held_up > session.deadline:
-            self._interrupt(session, event)
+            self._interrupt()
 
-    def _interrupt(self, session: Callee, event: InputEvent | None) -> None:
-        turn = self._turn
-        thread = ctypes.c_ulong(turn.tenure.thread)
-        if turn.session is session and turn.event is event:
+    def _interrupt(self) -> None:
+        thread = ctypes.c_ulong(self._turn.tenure.thread)
+        if self._watch.is_still():
             _raise_in_thread(thread, _TIMED_OUT)
 
     def _replace(self, session: Callee) -> None:
@@ -90,7 +80,6 @@ class Supervisor:
         if turn.session is not session:
             return
         turn.tenure.retired = True
-        self._session = None
         log.error("handler_does_not_return", session=session.identity.key)
         session.end(
             SessionState.QUARANTINED, f"a call took longer than {2 * session.deadline:g} s and did not return"

@@ -14,7 +14,9 @@ from services.dead_letters import DeadLetters
 from services.freezes.records import Records
 from services.freezes.suspects import Suspects
 from services.freezes.watch import FreezeWatch
+from services.handler_alarm import HandlerAlarm
 from services.mailbox import Mailbox
+from services.main_thread import MainThread
 from services.portfolio.portfolio import Surroundings, make_portfolio
 from services.reconciliation import Reconciler
 from services.reloading import Reloader
@@ -67,7 +69,7 @@ class Worker:
         records = Records(settings.run_path, settings.redis_url)
         self._freezes = FreezeWatch(settings.freeze_seconds, records)
         self._suspects = Suspects(records if settings.freeze_seconds else None)
-        turn = Turn()
+        turn, deadline = Turn(), settings.handler_deadline_ms / 1000
         self._states = make_state_desk(settings, self._database, outbox, self._mailbox, holdings)
         self._ward = make_ward(settings, self._database)
         source = make_source(settings, self._database, self._suspects, self._ward)
@@ -84,8 +86,9 @@ class Worker:
         self._data.gaps.stale_seconds = settings.feed_stale_seconds
         if settings.risk_enabled:
             self._data.mark = self._risk.desk.mark
-        self._data.long_event_seconds = settings.handler_deadline_ms / 1000
-        self._supervisor = Supervisor(turn, self._data.take_over, settings.handler_deadline_ms / 1000)
+        self._data.long_event_seconds = deadline
+        self._supervisor = Supervisor(turn, self._data.take_over, deadline)
+        self._main_thread = MainThread(HandlerAlarm(turn, deadline), self._data.read_here, self._stop)
         table = SessionTable(self._database) if self._database else None
         self._reconciler = Reconciler(self._manager, self._session_registry, table, self._leases)
         self._control = ControlListener(
@@ -104,12 +107,11 @@ class Worker:
         )
 
     def run(self, stop: StopSignal) -> int:
-        """Work until asked to stop; return the exit code."""
-        self.start()
-        stop.wait()
-        return self.stop()
+        """Work until asked to stop; return the exit code. For the main thread: it reads the market data."""
+        self._start()
+        return self._main_thread.run(stop)
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Start the parts, those that others need first. Raises ConfigError when a port cannot be had."""
         self._http.start()
         self._freezes.start()
@@ -121,7 +123,6 @@ class Worker:
         self._desk.start(self._portfolio.before(self._manager))
         self._session_registry.start(self._manager.sessions)
         self._supervisor.start()
-        self._data.start()
         self._states.start(self._manager.records)
         self._portfolio.start()
         self._control.start()
@@ -133,7 +134,7 @@ class Worker:
                 "outbox_in_memory", advice="set DATABASE_URL: signals on their way do not survive a crash"
             )
 
-    def stop(self) -> int:
+    def _stop(self) -> int:
         """Stop in the one order that loses nothing, within SHUTDOWN_SECONDS in all; return the exit code.
 
         Control first, so that nothing new starts, then portfolios, while prices still come: with

@@ -11,7 +11,7 @@ from tests.support import eventually
 TOKEN = "open-sesame"  # noqa: S105 — of this test
 
 FREEZING = """
-import re
+import itertools
 from strategies.base_strategy import BaseStrategy
 
 class Freezing(BaseStrategy):
@@ -19,7 +19,7 @@ class Freezing(BaseStrategy):
 
     def on_bar(self, bar):
         if bar.volume == 13:
-            re.match(r"(a+)+$", "a" * 64 + "b")
+            sum(itertools.repeat(0))
 
     def on_trade(self, trade): pass
 """

@@ -10,7 +10,7 @@ from tests.support import eventually
 TOKEN = "open-sesame"  # noqa: S105 — of this test
 
 HANGING = """
-import time
+import hashlib, re, threading, time
 from strategies.base_strategy import BaseStrategy
 
 class Hanging(BaseStrategy):
@@ -44,6 +44,43 @@ def test_a_handler_that_never_ends_is_quarantined_and_the_worker_goes_on(
     assert "longer than" in worker.sessions()["s1"]["reason"]
     eventually(lambda: worker.sessions()["s2"]["bars"] == 10)
     assert worker.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "hang",
+    ["re.match('(a+)+$', 'a' * 64 + 'b')", "threading.Semaphore(0).acquire()", "time.sleep(3600)"],
+)
+def test_one_call_into_c_that_never_ends_is_interrupted_where_it_is(
+    start_worker: StartWorker, tmp_path: Path, hang: str
+) -> None:
+    write_strategy(tmp_path, "on_bar", hang)
+    worker = start_worker(STRATEGIES_PATH=str(tmp_path))
+    worker.subscribe("AAPL", "hanging", "s1")
+    worker.subscribe("AAPL", "mock", "s2")
+    for minute in range(10):
+        worker.bar("AAPL", minute)
+    eventually(lambda: worker.sessions()["s2"]["bars"] == 10)
+    session = worker.sessions()["s1"]
+    assert session["state"] == "QUARANTINED"
+    assert session["reason"] == "a call took longer than 0.25 s, in on_bar, line 9"
+    assert '"handler_does_not_return"' not in worker.process.output
+    assert worker.get("/health").status_code == 200
+
+
+def test_a_call_into_c_that_nothing_interrupts_is_left_behind_and_does_not_keep_the_worker_from_ending(
+    start_worker: StartWorker, tmp_path: Path
+) -> None:
+    write_strategy(tmp_path, "on_bar", "hashlib.pbkdf2_hmac('sha256', b'', b'', 1 << 30)")
+    worker = start_worker(STRATEGIES_PATH=str(tmp_path), SHUTDOWN_SECONDS="4")
+    worker.subscribe("AAPL", "hanging", "s1")
+    worker.subscribe("AAPL", "mock", "s2")
+    for minute in range(10):
+        worker.bar("AAPL", minute)
+    eventually(lambda: worker.sessions()["s2"]["bars"] == 10)
+    assert "did not return" in worker.sessions()["s1"]["reason"]
+    worker.process.terminate()
+    assert worker.process.wait(20) == 0
+    assert '"every_on_stop_returned": true' in worker.process.output
 
 
 def test_an_on_stop_that_hangs_does_not_hold_up_the_end_of_the_worker(

@@ -137,6 +137,11 @@ EXPERIMENTS = (
         on_bar="while True: re.match('(a+)+b', 'a' * 20)",
     ),
     StrategyFault(
+        "strategy-endless-regex",
+        "A pattern that would take years, with the lock of the interpreter, is interrupted too.",
+        on_bar="re.match('(a+)+$', 'a' * 64 + 'b')",
+    ),
+    StrategyFault(
         "strategy-hoards",
         "A list that grows without an end is interrupted between two steps.",
         on_bar="hoard = []\n        while True: hoard += [0] * 100_000",
