@@ -39,6 +39,8 @@ _REDIS_TLS_OPTIONS = {
     "ssl_keyfile": ".+",
 }
 
+LEAST_MEMORY_STEP_MB = 256
+
 
 def masked(text: str) -> str:
     """Return `text` with *** for credentials in URLs, after `password=` and its like, and after Bearer."""
@@ -131,6 +133,14 @@ def _modules(text: str) -> str:
     return text
 
 
+def _memory_step(megabytes: int) -> int:
+    if 0 < megabytes < LEAST_MEMORY_STEP_MB:
+        raise ValueError(
+            f"must be at least {LEAST_MEMORY_STEP_MB}, for threads that start, or 0 for no limit"
+        )
+    return megabytes
+
+
 def _time_of_day(text: str) -> str:
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
         raise ValueError("must be a time of day in UTC, like 00:00 or 21:30")
@@ -147,6 +157,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Servers = Annotated[str, AfterValidator(_servers)]
 Address = Annotated[str, AfterValidator(_address)]
 Modules = Annotated[str, AfterValidator(_modules)]
+MemoryStep = Annotated[int, AfterValidator(_memory_step)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Money = Annotated[float, Field(gt=0)]
@@ -200,6 +211,9 @@ class Settings(BaseModel):
     handler_deadline_ms: int = Field(250, ge=1, le=600_000, description="time one handler call may take")
     handler_deadline_max_ms: int = Field(5000, ge=1, le=600_000, description="the most a class may ask for")
     freeze_seconds: float = Field(10.0, ge=0, le=86_400, description="a worker frozen so long ends; 0 never")
+    memory_step_mb: MemoryStep = Field(
+        512, ge=0, le=1_000_000, description="the most memory a strategy may ask for at once; 0 for no limit"
+    )
     max_handler_errors: int = Field(10, ge=1, le=1_000_000, description="errors in a row until ERROR")
     sandbox: Literal["required", "insecure-dev"] = Field(
         "required", description="insecure-dev runs stored code unsealed"

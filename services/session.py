@@ -380,4 +380,6 @@ def explain(error: BaseException) -> str:
         told = str(error)[:LONGEST_REASON].encode(errors="backslashreplace").decode()
     except BaseException:  # noqa: BLE001 — an author's code: even the text of an error is
         told = "(its text cannot be had)"
+    if isinstance(error, MemoryError) and not told:
+        told = "more memory than there is, or than MEMORY_STEP_MB allows at once"
     return told if isinstance(error, StrategyError) else f"{type(error).__name__}: {told}"

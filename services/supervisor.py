@@ -18,6 +18,7 @@ import structlog
 
 from models.errors import StrategyTimedOut
 from models.session import SessionState
+from services.allocation_limit import AllocationLimit
 from services.call_watch import CallWatch
 from services.turn import Callee, Turn
 
@@ -31,18 +32,23 @@ _TIMED_OUT = ctypes.py_object(StrategyTimedOut)
 class Supervisor:
     """Looks at the data thread's turn ten times a deadline; `take_over` starts the successor of its thread.
 
-    `deadline` is in seconds, the one that holds where a strategy's class asks for none.
+    `deadline` is in seconds, the one that holds where a strategy's class asks for none. At each look `memory`
+    follows what the process has.
     """
 
-    def __init__(self, turn: Turn, take_over: Callable[[], None], deadline: float) -> None:
+    def __init__(
+        self, turn: Turn, take_over: Callable[[], None], deadline: float, memory: AllocationLimit
+    ) -> None:
         self._turn = turn
         self._take_over = take_over
         self._watch = CallWatch(turn, deadline)
+        self._memory = memory
         self._stop = Event()
         self._thread = Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
         """Begin to watch."""
+        self._memory.start()
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
@@ -50,10 +56,12 @@ class Supervisor:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
+        self._memory.stop()
 
     def _run(self) -> None:
         while not self._stop.wait(self._watch.interval):
             try:
+                self._memory.follow()
                 self._look()
             except Exception:  # whatever goes wrong with one look, the next one must come
                 log.exception("supervisor_failed")

@@ -6,6 +6,7 @@ from collections import Counter
 import structlog
 
 from config import Settings
+from services.allocation_limit import AllocationLimit
 from services.control_listener import ControlListener
 from services.data_consumer import DataConsumer
 from services.database_check import DatabaseCheck
@@ -44,6 +45,8 @@ from services.worker_parts import (
     worker_name,
 )
 from services.worker_view import Shown, WorkerView
+
+MEGABYTE = 1 << 20
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +90,8 @@ class Worker:
         if settings.risk_enabled:
             self._data.mark = self._risk.desk.mark
         self._data.long_event_seconds = deadline
-        self._supervisor = Supervisor(turn, self._data.take_over, deadline)
+        memory = AllocationLimit(settings.memory_step_mb * MEGABYTE)
+        self._supervisor = Supervisor(turn, self._data.take_over, deadline, memory)
         self._main_thread = MainThread(HandlerAlarm(turn, deadline), self._data.read_here, self._stop)
         table = SessionTable(self._database) if self._database else None
         self._reconciler = Reconciler(self._manager, self._session_registry, table, self._leases)

@@ -53,6 +53,8 @@ def serve(start: bytes) -> None:
     order = msgspec.json.decode(start, type=Start)
     # Few, so that all of them can be closed quickly by their numbers.
     resource.setrlimit(resource.RLIMIT_NOFILE, (MOST_DESCRIPTORS, MOST_DESCRIPTORS))
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # the worker's own; a host has SANDBOX_MEMORY_MB
     nursery = Nursery(socket.socket(fileno=os.dup(CONTROL)), _wake_up_on_child_exit())
     birth = nursery.prepare(order) and nursery.look_after()
     if not birth:

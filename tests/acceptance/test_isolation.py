@@ -83,6 +83,24 @@ def test_a_call_into_c_that_nothing_interrupts_is_left_behind_and_does_not_keep_
     assert '"every_on_stop_returned": true' in worker.process.output
 
 
+def test_a_list_that_would_hold_up_everybody_is_refused_at_once(
+    start_worker: StartWorker, tmp_path: Path
+) -> None:
+    write_strategy(tmp_path, "on_bar", "self.kept = [0] * (1 << 26)")
+    settings = {"MEMORY_STEP_MB": "256", "MAX_HANDLER_ERRORS": "3"}
+    worker = start_worker(STRATEGIES_PATH=str(tmp_path), **settings)
+    worker.subscribe("AAPL", "hanging", "s1")
+    worker.subscribe("AAPL", "mock", "s2")
+    for minute in range(5):
+        worker.bar("AAPL", minute)
+    eventually(lambda: worker.sessions()["s2"]["bars"] == 5)
+    session = worker.sessions()["s1"]
+    assert session["state"] == "ERROR"
+    assert (
+        "MemoryError: more memory than there is, or than MEMORY_STEP_MB allows at once" in session["reason"]
+    )
+
+
 def test_an_on_stop_that_hangs_does_not_hold_up_the_end_of_the_worker(
     start_worker: StartWorker, tmp_path: Path
 ) -> None:

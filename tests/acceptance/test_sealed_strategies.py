@@ -77,6 +77,21 @@ def test_stored_code_runs_is_reloaded_and_goes_on_after_a_restart(
     eventually(lambda: told(gateway)[4:] == [(2, 4)])
 
 
+def test_stored_code_has_its_own_limit_of_memory_and_not_that_of_the_worker(
+    start_worker: StartWorker, gateway: GatewayStub, database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "large.py"
+    file.write_text("def on_bar(bar):\n    kept = bytes(300 << 20)\n    send_signal('BUY', bar.close, 1)\n")
+    words = ("strategies", "put", str(file), "--name", "large", "--symbol", "AAPL", "--json")
+    strategy = str(command(*words, DATABASE_URL=database_url).json["strategy_id"])
+    settings = {"DATABASE_URL": database_url, "GATEWAY_URL": gateway.url, "MEMORY_STEP_MB": "256"}
+    worker = start_worker(**settings, SANDBOX_MEMORY_MB="512")
+    worker.subscribe("AAPL", strategy, "s1")
+    eventually(lambda: worker.sessions().get("s1", {}).get("state") == "RUNNING", 20)
+    worker.bar("AAPL", 1)
+    eventually(lambda: len(gateway.posts) == 1)
+
+
 def test_a_quarantine_holds_over_a_restart_until_a_person_lifts_it(
     start_worker: StartWorker, gateway: GatewayStub, database_url: str, tmp_path: Path
 ) -> None:

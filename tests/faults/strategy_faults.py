@@ -148,9 +148,14 @@ EXPERIMENTS = (
     ),
     StrategyFault(
         "strategy-1-gb",
-        "A list of 1 GB, made in one step on every bar, costs the others no event, and two bars' wait.",
+        "A list of 1 GB, made in one step on every bar, is refused at once, and nobody else notices.",
         on_bar="self.hoard = [0] * 134_217_728; self.hoard = None",
-        states=("QUARANTINED", "ERROR"),
+        states=("ERROR",),
+    ),
+    StrategyFault(
+        "strategy-computes",
+        "What computes in C with the lock of the interpreter, on every bar, is found the second time.",
+        on_bar="sum(range(50_000_000))",
         holds_lock=True,
     ),
     StrategyFault(

@@ -14,6 +14,7 @@ from models.execution import ExecutionReport
 from models.gap import Gap
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionIdentity, SessionState
+from services.allocation_limit import AllocationLimit
 from services.data_consumer import DataConsumer
 from services.dead_letters import DeadLetters
 from services.mailbox import Mailbox
@@ -161,7 +162,7 @@ class Floor:
     def __init__(self, redis_url: str) -> None:
         self.turn, self.router, self.mailbox = Turn(), Router(), Mailbox()
         self.consumer = DataConsumer(redis_url, self.turn, self.router, self.mailbox, DeadLetters(redis_url))
-        self.supervisor = Supervisor(self.turn, self.consumer.take_over, DEADLINE)
+        self.supervisor = Supervisor(self.turn, self.consumer.take_over, DEADLINE, AllocationLimit(0))
         self.redis = redis.Redis.from_url(redis_url)
         self._host = SessionHost(
             submit=lambda _signal, _received, _barred: None,

@@ -34,6 +34,8 @@ def test_all_problems_are_reported_at_once_one_per_line() -> None:
         ("HEALTH_PORT", "80.5", "must be a whole number"),
         ("OUTBOX_SIZE", "true", "must be a whole number"),
         ("OUTBOX_SIZE", "0", "at least 1"),
+        ("MEMORY_STEP_MB", "255", "must be at least 256, for threads that start, or 0 for no limit"),
+        ("MEMORY_STEP_MB", "-1", "must be a whole number, at least 0"),
         ("GATEWAY_TIMEOUT", "nan", "must be a finite number"),
         ("SHUTDOWN_SECONDS", "inf", "must be a finite number"),
         ("SHUTDOWN_SECONDS", "-1", "at least 0.1"),
