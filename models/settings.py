@@ -230,6 +230,9 @@ class Settings(BaseModel):
         2000, ge=10, le=600_000, description="time that one call of stored code may take"
     )
     sandbox_core_share: Share = Field(0.5, description="share of a core that it may use over 10 seconds")
+    sandbox_signals_per_event: int = Field(
+        50, ge=1, le=1_000_000, description="signals that stored code may send at one event"
+    )
     sandbox_signals_per_second: int = Field(
         500, ge=1, le=1_000_000, description="signals of one session of stored code"
     )

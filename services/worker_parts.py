@@ -102,6 +102,7 @@ def make_ward(settings: Settings, database: Database | None) -> Ward:
         cpu_kill_seconds=settings.sandbox_cpu_kill_ms / 1000,
         wall_seconds=settings.sandbox_wall_ms / 1000,
         core_share=settings.sandbox_core_share,
+        signals_per_event=settings.sandbox_signals_per_event,
         signals_per_second=settings.sandbox_signals_per_second,
         log_lines_per_second=settings.sandbox_log_lines_per_second,
         most_cpu_seconds=settings.handler_deadline_max_ms / 1000,

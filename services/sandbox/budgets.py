@@ -23,6 +23,7 @@ class Budgets:
     cpu_kill_seconds: float = 0.25
     wall_seconds: float = 2.0
     core_share: float = 0.5
+    signals_per_event: int = 50
     signals_per_second: int = 500
     log_lines_per_second: int = 100
     most_cpu_seconds: float = 5.0
@@ -44,8 +45,11 @@ class Meter:
         self._pid = pid
         self._call: int | None = None
         self._call_cpu = self._call_at = 0.0
+        self._paused_at: float | None = None
+        self.computed = 0.0
         self.interrupted = False
-        self._shared_at, self._shared_cpu = now, processor_seconds(pid)
+        self._used = processor_seconds(pid)
+        self._shared_at, self._shared_cpu = now, self._used
         self._rated_at = now
         self._signals = self._lines = 0
 
@@ -61,28 +65,41 @@ class Meter:
                 wall_seconds=given.wall_seconds + 2 * more,
             )
 
-    def watch(self, call: int, now: float) -> Ending | None:
-        """Look at the call under way; return why the host is to be killed, if it is.
+    def watch(self, call: int, began: float, now: float) -> Ending | None:
+        """Look at the call under way, which the host says `began` then; return why it is to be killed, if so.
 
-        Sets `interrupted` when it is to be interrupted first.
+        Sets `computed` to the processor seconds of the call, and `interrupted` when it is to be interrupted
+        first. Budgets count from the first look; what was computed before that is only a guess.
         """
         budgets, used = self._budgets, processor_seconds(self._pid)
+        before, self._used = self._used, used
         if call != self._call:
             self._call, self._call_cpu, self._call_at = call, used, now
-            self.interrupted = False
+            self.computed, self.interrupted = min(used - before, now - began), False
             return None
-        if used - self._call_cpu > budgets.cpu_kill_seconds:
+        self.computed = used - self._call_cpu
+        if self.computed > budgets.cpu_kill_seconds:
             return Ending(Cause.CPU, f"a call computed longer than {budgets.cpu_kill_seconds:g} s")
         # Between calls it waits for the processor, most likely: that may take a while on a busy machine.
         allowed = budgets.wall_seconds * (1 if call else PATIENCE_BETWEEN_CALLS)
-        if now - self._call_at > allowed:
+        if (self._paused_at or now) - self._call_at > allowed:
             return Ending(Cause.WALL, f"a call took longer than {allowed:g} s")
-        self.interrupted = used - self._call_cpu > budgets.cpu_seconds
+        self.interrupted = self.computed > budgets.cpu_seconds
         return None
+
+    def pause(self, now: float) -> None:
+        """Have no time pass for the call under way."""
+        self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """Have time pass again."""
+        if self._paused_at is not None:
+            self._call_at += now - self._paused_at
+            self._paused_at = None
 
     def idle(self) -> None:
         """Note that no call is under way, or that nobody knows since when: the next look counts from then."""
-        self._call = None
+        self._call, self.computed, self._used = None, 0.0, processor_seconds(self._pid)
 
     def share(self, now: float) -> Ending | None:
         """Look at the last ten seconds; return why the host is to be killed, if it is."""
@@ -95,10 +112,14 @@ class Meter:
             return None
         return Ending(Cause.CPU, f"it used {share:.0%} of a core over {SHARE_SECONDS:g} s")
 
-    def signal(self, now: float) -> Ending | None:
-        """Count a signal; return why the host is to be killed, if it is."""
+    def signal(self, of_event: int, now: float) -> Ending | None:
+        """Count a signal, so many of its event; return why the host is to be killed, if it is."""
         self._refresh(now)
         self._signals += 1
+        if of_event > self._budgets.signals_per_event:
+            return Ending(
+                Cause.FLOOD, f"it sent more than {self._budgets.signals_per_event} signals at one event"
+            )
         if self._signals <= self._budgets.signals_per_second:
             return None
         return Ending(

@@ -60,9 +60,9 @@ class SandboxUnavailable(ConfigError):
 
 
 class HostProcess:
-    """A host that runs: its channel, its page, and the two ways to reach it that need no word of its own.
+    """A host that runs: its channel, its page, and the ways to reach it that need no word of its own.
 
-    It may end at any time; `kill` and `interrupt` do nothing then.
+    It may end at any time; `kill`, `interrupt`, `pause` and `resume` do nothing then.
     """
 
     def __init__(self, number: int, send: Callable[[Order], None]) -> None:
@@ -79,6 +79,14 @@ class HostProcess:
     def interrupt(self) -> None:
         """Raise StrategyTimedOut in the call under way, if it is in Python."""
         self._send(Send(self.number, signal.SIGUSR1))
+
+    def pause(self) -> None:
+        """Stop it until it is resumed."""
+        self._send(Send(self.number, signal.SIGSTOP))
+
+    def resume(self) -> None:
+        """Have it go on."""
+        self._send(Send(self.number, signal.SIGCONT))
 
     def close(self) -> None:
         """Give back what the worker has of it. A host that finds its channel closed ends by itself."""
@@ -138,11 +146,11 @@ class Zygote:
         """Its process id."""
         return self._process.pid
 
-    def spawn(self, ended: Callable[[Ended], None]) -> HostProcess:
+    def spawn(self, ended: Callable[[Ended], None], *, last: bool = False) -> HostProcess:
         """Fork a host. `ended` is called once, when it has ended, on a thread of the zygote's.
 
-        The host says Sealed or NotSealed first. Raises SandboxUnavailable when the system has no process
-        left, or the zygote is gone.
+        One that comes `last` has the processor when no other host wants it. The host says Sealed or NotSealed
+        first. Raises SandboxUnavailable when the system has no process left, or the zygote is gone.
         """
         with self._spawning:
             number = next(self._numbers)
@@ -151,7 +159,7 @@ class Zygote:
             try:
                 passed = [host.far_end.fileno(), host.page.descriptor]
                 with self._writing:
-                    socket.send_fds(self._control, [control_frame(Spawn(number))], passed)
+                    socket.send_fds(self._control, [control_frame(Spawn(number, last))], passed)
                 answer = self._answer_about(number)
             except OSError:
                 answer = None

@@ -76,7 +76,7 @@ class Conversation:
             return
         self._take(wire.read_to_the_end())
         self._leave(wire)
-        asked = self._hearing.abandon(wire.call_under_way(), own_fault=own_fault)
+        asked = self._hearing.abandon(wire.call_under_way()[0], own_fault=own_fault)
         asked += [told for told in self._again if isinstance(told.event, GetState)]
         self.link.queue.extendleft(reversed(asked))
         self._again.clear()
@@ -152,7 +152,7 @@ class Conversation:
         if is_late:
             wire.meter.idle()
         was_interrupted = wire.meter.interrupted
-        if ending := wire.meter.watch(wire.call_under_way(), now):
+        if ending := wire.meter.watch(*wire.call_under_way(), now):
             self.kill(ending)
         elif wire.meter.interrupted and not was_interrupted:
             wire.process.interrupt()
@@ -167,6 +167,7 @@ class Conversation:
         if self.wire is not None and self.killed_for is None:
             self.killed_for = ending
             self.wire.process.kill()
+            self._leave(self.wire)  # the rest is read when it has ended: until then it may flood its channel
 
     def _leave(self, wire: Wire) -> None:
         self._hall.exchange.leave(wire.process.channel.fileno())
@@ -202,6 +203,7 @@ class Conversation:
 
     def _take(self, said: Iterable[FromHost]) -> None:
         answers: list[Answer] = []
+        self._hearing.live = self.link.live
         try:
             for each in said:
                 if self.wire is not None and self.wire.loaded and isinstance(each, Said):

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from services.sandbox.long_calls import Host, LongCalls
 from services.telemetry.health import Heartbeat
 
 TICK_SECONDS = 0.025
@@ -24,6 +25,10 @@ log = structlog.get_logger(__name__)
 
 class Talk(Protocol):
     """What the thread serves: one host's channel. All of it is called on the thread."""
+
+    @property
+    def wire(self) -> Host | None:
+        """The host that runs, whose calls may have to take turns; None where there is none."""
 
     def fileno(self) -> int:
         """Return the descriptor of the channel."""
@@ -61,6 +66,7 @@ class Exchange:
         self._due: deque[Talk] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._talks: dict[int, Talk] = {}
+        self._long_calls = LongCalls()
         self._asleep = False
         self._stopping = False
         self._looked_at = self._shared_at = 0.0
@@ -150,6 +156,7 @@ class Exchange:
             self._looked_at = now
             for talk in list(self.busy):
                 talk.look(now, is_late=is_late)
+            self._long_calls.look([talk.wire for talk in self.busy if talk.wire is not None])
         if now - self._shared_at >= SHARE_LOOK_SECONDS:
             self._shared_at = now
             for talk in list(self._talks.values()):

@@ -18,7 +18,8 @@ Said = Done | Decided | LogLine | Failed | State
 class Hearing:
     """The batch under way, whose first event has the number `first`.
 
-    `ending` is why the host is to be killed for what it said.
+    `ending` is why the host is to be killed for what it said; once it is `live`, so that it can, nothing is
+    heard after that.
     """
 
     def __init__(self, journal: Journal, meter: Meter, open_signals: tuple[str, ...]) -> None:
@@ -26,11 +27,14 @@ class Hearing:
         self.under_way: list[Told] = []
         self.first = 1
         self.ending: Ending | None = None
+        self.live = False
         self._meter = meter
         self._open_signals = frozenset(open_signals)
 
     def hear(self, said: Said) -> Answer | None:
         """Take an answer; return it as it is to be handed on, or None. Raises ProtocolViolation."""
+        if self._is_over:
+            return None
         index = said.seq - self.first
         if not 0 <= index < len(self.under_way):
             raise ProtocolViolation(f"an answer to event {said.seq}, which is not under way")
@@ -56,6 +60,10 @@ class Hearing:
             struck.spoilt = own_fault or struck.deaths > MOST_DEATHS
         return [told for told in given_up if isinstance(told.event, GetState)]
 
+    @property
+    def _is_over(self) -> bool:
+        return self.live and self.ending is not None
+
     def _done(self, told: Told, said: Done) -> Answer:
         if told is not self.under_way[-1]:
             raise ProtocolViolation(f"event {said.seq} is not the last of its batch")
@@ -71,12 +79,14 @@ class Hearing:
         if told.skip:
             told.skip -= 1
             return None
-        told.heard += 1
         if not told.warm_up:
-            self._end(told, self._meter.signal(time.monotonic()))
+            self._end(told, self._meter.signal(told.heard + 1, time.monotonic()))
+            if self._is_over:
+                return None
             if said.signal_id not in self._open_signals:
                 booked = Decision(action=said.action, price=said.price, quantity=said.quantity)
                 told.booked.append(booked)
+        told.heard += 1
         return told, said
 
     def _line(self, told: Told, said: LogLine) -> Answer | None:

@@ -17,6 +17,7 @@ class Nurse:
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self._last_apart = 0.0
         self._changed = Condition()
         self._stopping = False
         self._thread = Thread(target=self._run, name="sandbox-nurse", daemon=True)
@@ -33,10 +34,13 @@ class Nurse:
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
-    def do(self, function: Callable[[], None], after: float = 0.0) -> None:
-        """Have a function called in so many seconds."""
+    def do(self, function: Callable[[], None], after: float = 0.0, *, apart: float = 0.0) -> None:
+        """Have a function called in so many seconds; `apart` from the last one that was to be, or more."""
         with self._changed:
-            heapq.heappush(self._due, (time.monotonic() + after, next(self._numbers), function))
+            due = time.monotonic() + after
+            if apart:
+                due = self._last_apart = max(due, self._last_apart + apart)
+            heapq.heappush(self._due, (due, next(self._numbers), function))
             self._changed.notify()
 
     def _run(self) -> None:

@@ -36,6 +36,7 @@ from services.sandbox.seal import drop_root, why_unsealable
 
 CONTROL = 0
 MOST_DESCRIPTORS = 256
+LEAST_PRIORITY = 19
 READ_BYTES = 64 * 1024
 MOST_PASSED = 64
 
@@ -129,17 +130,17 @@ class Nursery:
 
     def _obey(self, order: Order) -> Birth | None:
         if isinstance(order, Spawn):
-            return self._fork(order.number)
+            return self._fork(order)
         for pid, number in self._hosts.items():
             if number == order.number:  # not waited for yet: the id is still its own
                 os.kill(pid, order.signal)
         return None
 
-    def _fork(self, number: int) -> Birth | None:
+    def _fork(self, order: Spawn) -> Birth | None:
         if len(self._descriptors) < 2:  # noqa: PLR2004 — a channel and a page
             raise ProtocolViolation("a spawn without its channel and page")
         channel, page = self._descriptors[:2]
-        parent = os.getpid()
+        parent, number = os.getpid(), order.number
         try:
             pid = os.fork()
         except OSError as error:  # too many processes, or no memory for one more
@@ -147,6 +148,7 @@ class Nursery:
         else:
             if not pid:
                 self._hosts.clear()
+                os.nice(LEAST_PRIORITY if order.last else 0)
                 return Birth(channel, page, parent)
             self._hosts[pid] = number
             answer = Spawned(number, pid)

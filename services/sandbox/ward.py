@@ -24,6 +24,9 @@ from services.sandbox.strikes import PAUSES, StrikeBook
 from services.sandbox.succession import succeed
 from services.sandbox.told import EventEncoder
 
+# Hosts that were a burden start again one by one.
+APART_SECONDS = 0.1
+
 log = structlog.get_logger(__name__)
 
 
@@ -142,8 +145,8 @@ class Ward:
                 self.exchange.start()
                 self._nurse.start()
 
-    def _spawn(self, talk: Conversation) -> None:
-        """Fork a host for this talk. Raises ConfigError where there can be none."""
+    def _spawn(self, talk: Conversation, *, last: bool = False) -> None:
+        """Fork a host; one comes `last` if the former was a burden. Raises ConfigError if none can be."""
         self._begin()
         with self._opening:
             if self._zygote is None:
@@ -165,7 +168,7 @@ class Ward:
             for notice in early:
                 self._ended(talk, notice)
 
-        process = zygote.spawn(lambda notice: self.exchange.call(partial(heard, notice)))
+        process = zygote.spawn(lambda notice: self.exchange.call(partial(heard, notice)), last=last)
         self.exchange.call(begin)
 
     def _lose_zygote(self) -> None:
@@ -208,7 +211,8 @@ class Ward:
             return
         link.condition = verdict.reason
         link.restarts += 1
-        self._nurse.do(lambda: self._start_again(talk), verdict.pause)
+        again = partial(self._start_again, talk, last=not from_outside)
+        self._nurse.do(again, verdict.pause, apart=0.0 if from_outside else APART_SECONDS)
 
     def _write(self, key: str, ending: Ending, reason: str, pause: float | None) -> None:
         try:
@@ -217,11 +221,11 @@ class Ward:
             log.warning("strike_not_written", session=key, reason=str(error))
             self._nurse.do(lambda: self._write(key, ending, reason, pause), PAUSES[1])
 
-    def _start_again(self, talk: Conversation) -> None:
+    def _start_again(self, talk: Conversation, *, last: bool) -> None:
         if talk.link.closed:
             return
         try:
-            self._spawn(talk)
+            self._spawn(talk, last=last)
         except ConfigError as error:
             talk.link.condition = str(error)
-            self._nurse.do(lambda: self._start_again(talk), PAUSES[1])
+            self._nurse.do(lambda: self._start_again(talk, last=last), PAUSES[1])

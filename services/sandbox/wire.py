@@ -1,5 +1,6 @@
 """The worker's end of one host's channel: whole frames in and out, without ever waiting."""
 
+import time
 from collections.abc import Iterator
 
 from services.sandbox.budgets import Budgets, Meter
@@ -7,6 +8,7 @@ from services.sandbox.client import HostProcess
 from services.sandbox.protocol import FrameReader, FromHost, decode_from_host
 
 READ_BYTES = 256 * 1024
+NANOSECONDS = 1e9
 
 
 class Wire:
@@ -21,6 +23,7 @@ class Wire:
         self.meter = Meter(budgets, process.pid, now)
         self.is_open = True
         self.loaded = False
+        self._paused = False
         self._reader = FrameReader()
         self._outgoing = bytearray()
 
@@ -66,7 +69,25 @@ class Wire:
                 heard = True
                 yield said
 
-    def call_under_way(self) -> int:
-        """Return the number of the event that the host says it is at; 0 between calls."""
-        call = self.process.page.under_way()
-        return call[0] if call else 0
+    def computed(self) -> float:
+        """Return for how many processor seconds the call under way has computed, when last looked at."""
+        return self.meter.computed
+
+    def pause(self) -> None:
+        """Stop the host, and its clock, unless it is stopped."""
+        if not self._paused:
+            self._paused = True
+            self.process.pause()
+            self.meter.pause(time.monotonic())
+
+    def resume(self) -> None:
+        """Have the host and its clock go on, unless they do."""
+        if self._paused:
+            self._paused = False
+            self.process.resume()
+            self.meter.resume(time.monotonic())
+
+    def call_under_way(self) -> tuple[int, float]:
+        """Return the event that the host says it is at, or 0, and since when (monotonic seconds)."""
+        number, since = self.process.page.under_way() or (0, time.monotonic_ns())
+        return number, since / NANOSECONDS

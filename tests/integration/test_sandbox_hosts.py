@@ -220,6 +220,21 @@ def test_an_interruption_ends_a_loop_and_the_next_event_is_answered(zygote: Zygo
         assert host.process.page.under_way() is None
 
 
+def test_a_paused_host_stands_still_until_it_is_resumed(zygote: Zygote) -> None:
+    with host_of(zygote) as host:
+        host.load("def on_bar(bar): send_signal('BUY', 1.0, 1.0)")
+
+        def stopped() -> bool:
+            status = Path(f"/proc/{host.process.pid}/stat").read_text(encoding="ascii")
+            return status.rpartition(")")[2].split()[0] == "T"
+
+        host.process.pause()
+        eventually(stopped)
+        host.process.resume()
+        eventually(lambda: not stopped())
+        assert [type(each) for each in host.answers(BarEvent(bar(1)))] == [Decided]
+
+
 def test_hosts_draw_random_numbers_of_their_own(zygote: Zygote) -> None:
     drawn = []
     for _ in range(2):
