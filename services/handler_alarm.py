@@ -8,34 +8,41 @@ there, and a timer of the kernel's, which needs no lock, rings while it does.
 import signal
 from threading import get_ident
 from types import FrameType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from models.errors import StrategyTimedOut
 from services.call_watch import CallWatch
 from services.turn import Turn
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class HandlerAlarm:
     """Raises StrategyTimedOut in the main thread, while it is the one that calls, past a call's deadline.
 
-    Enter and leave it in the main thread. It takes SIGALRM; a strategy that takes it back only loses this way
-    of being interrupted. `deadline` is in seconds, the one that holds where a strategy's class asks for none.
+    Enter and leave it in the main thread. It takes SIGALRM meanwhile; a strategy that takes it back only
+    loses this way of being interrupted. `deadline` is in seconds, where a strategy's class asks for none.
     """
 
     def __init__(self, turn: Turn, deadline: float) -> None:
         self._turn = turn
         self._watch = CallWatch(turn, deadline)
+        self._timer = (0.0, 0.0)
+        self._handler: Callable[..., object] | int | None = None
 
     def __enter__(self) -> Self:
-        signal.signal(signal.SIGALRM, self._ring)
-        signal.setitimer(signal.ITIMER_REAL, self._watch.interval, self._watch.interval)
+        self._handler = signal.signal(signal.SIGALRM, self._ring)
+        self._timer = signal.setitimer(signal.ITIMER_REAL, self._watch.interval, self._watch.interval)
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: object, _where: TracebackType | None
     ) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        # One that rang already must not end the process.
+        signal.signal(signal.SIGALRM, self._handler if callable(self._handler) else signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, *self._timer)
 
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
         held_up = self._watch.look()

@@ -77,6 +77,7 @@ class SessionHost:
     and raises StorageUnavailable. `withdraw` takes signals back, as far as they are not sent yet.
     `vet` returns a signal as it may be sent, which may be of less, and why it may not; `refuse` records one
     that may not, and returns as `submit` does. `now` is the time of what answers no market data, in UTC.
+    What is raised in a call is contained, but for what `lets_through` names.
     """
 
     submit: Callable[[Signal, float, str | None], str | None]
@@ -92,6 +93,7 @@ class SessionHost:
     vet: Callable[[Signal, AssetType], tuple[Signal, str | None]] = _as_it_is
     refuse: Callable[[Signal, float, str], str | None] = _not_recorded
     now: Callable[[], datetime] = utc_now
+    lets_through: tuple[type[BaseException], ...] = ()
 
 
 class Session:
@@ -131,14 +133,12 @@ class Session:
         self.symbols = (identity.symbol, *watched_by(strategy))
         self.state = SessionState.STARTING
         self.reason: str | None = None
-        asked_ms = type(strategy).deadline_ms or host.deadline_ms
-        self.deadline = min(asked_ms, host.deadline_max_ms) / 1000
+        self.deadline = min(type(strategy).deadline_ms or host.deadline_ms, host.deadline_max_ms) / 1000
         self.bars = self.trades = self.signals = 0
         self.outcomes: Counter[str] = Counter()
         self.on_bar: Callable[[Bar], None] = strategy.on_bar
         self.on_trade: Callable[[Trade], None] = strategy.on_trade
-        self.events_at_error = 0
-        self._errors_in_a_row = 0
+        self.events_at_error = self._errors_in_a_row = 0
         self._name = str(type(strategy).name)
         self._host = host
         self._turn = Turn()
@@ -212,6 +212,8 @@ class Session:
 
     def failed(self, error: BaseException) -> None:
         """Contain an error of the strategy; give it up after too many in a row, or one call too long."""
+        if isinstance(error, self._host.lets_through):
+            raise error
         events = self.bars + self.trades
         self._errors_in_a_row = self._errors_in_a_row + 1 if events == self.events_at_error else 1
         self.events_at_error = events

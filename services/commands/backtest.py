@@ -99,6 +99,7 @@ def backtest(
         symbols=tuple(dict.fromkeys(symbol)) if symbol else None,
         start=start and start.replace(tzinfo=start.tzinfo or UTC),
         risk=risk_rules(settings) if risk else None,
+        call_seconds=settings.handler_deadline_max_ms / 1000,
     )
     axes = [
         Axis.read(text, lambda name, value: read_value(strategy_class, name, value)) for text in sweep or ()

@@ -8,14 +8,17 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from operator import attrgetter
+from threading import current_thread, get_ident, main_thread
 
 from models.errors import ConfigError
 from models.execution import ExecutionReport
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionState
 from models.signal import Signal
+from services.handler_alarm import HandlerAlarm
 from services.history.backtest_run import BacktestRun, Ended
 from services.history.broker import PaperBroker
 from services.history.casting import identities, make_session, start, warm_up
@@ -30,6 +33,7 @@ Event = Bar | Trade
 NO_SESSIONS: tuple[Session, ...] = ()
 DEFAULTS = BacktestOptions()
 PLAYED_AT_ONCE = 20_000
+NO_DEADLINE_MS = 10**9
 
 
 def run(
@@ -47,15 +51,16 @@ def run(
     began = time.perf_counter()
     past, events = _divided(events, options.start)
     stage = _Stage(strategy_class, events, options)
-    stage.begin(past)
-    if progress is None:
-        stage.play(events)
-    else:
-        for begin in range(0, len(events), PLAYED_AT_ONCE):
-            some = events[begin : begin + PLAYED_AT_ONCE]
-            stage.play(some)
-            progress(len(some))
-    stage.stop(events[-1].timestamp)
+    with _alarm(stage.turn, options.call_seconds):
+        stage.begin(past)
+        if progress is None:
+            stage.play(events)
+        else:
+            for begin in range(0, len(events), PLAYED_AT_ONCE):
+                some = events[begin : begin + PLAYED_AT_ONCE]
+                stage.play(some)
+                progress(len(some))
+        stage.stop(events[-1].timestamp)
     return BacktestRun(
         strategy=strategy_class,
         parameters=stage.parameters,
@@ -80,6 +85,14 @@ def _divided(events: Sequence[Event], start: datetime | None) -> tuple[Sequence[
     return (events[:cut], events[cut:]) if cut else ((), events)
 
 
+def _alarm(turn: Turn, seconds: float | None) -> AbstractContextManager[object]:
+    """Interrupt calls that take longer, where that can be done."""
+    if seconds is None or current_thread() is not main_thread():
+        return nullcontext()
+    turn.tenure.thread = get_ident()
+    return HandlerAlarm(turn, seconds)
+
+
 class _Stage:
     """The sessions of one run, their broker, and what passes between them."""
 
@@ -92,7 +105,7 @@ class _Stage:
         self.ended: list[Ended] = []
         self.letters: deque[tuple[Session, Letter]] = deque()
         self._now = options.started_at or events[0].timestamp
-        self._turn = Turn()
+        self.turn = Turn()
         self._risk = (
             None if options.risk is None else RiskOffice(options.risk, lambda: self._now, options.cash)
         )
@@ -113,6 +126,7 @@ class _Stage:
         self.parameters = dict(next(iter(self._sessions.values())).strategy.parameters)
 
     def _host(self, options: BacktestOptions) -> SessionHost:
+        deadline_ms = NO_DEADLINE_MS if options.call_seconds is None else round(1000 * options.call_seconds)
         return SessionHost(
             submit=self._submit,
             post=lambda session, letter: self.letters.append((session, letter)),
@@ -120,6 +134,9 @@ class _Stage:
             count_error=lambda _: None,
             changed=lambda _: None,
             max_errors=options.max_errors,
+            deadline_ms=deadline_ms,
+            deadline_max_ms=deadline_ms,
+            lets_through=(KeyboardInterrupt,),
             vet=(lambda signal, _: (signal, None)) if self._risk is None else self._risk.vet,
             refuse=self._refuse,
             now=lambda: self._now,
@@ -128,13 +145,13 @@ class _Stage:
     def begin(self, past: Iterable[Event]) -> None:
         """Start every session, warm it up, and tell it of what became of the signals of its start."""
         for session in self._sessions.values():
-            start(session, self._turn)
-        warm_up(list(self._sessions.values()), past, self._turn)
+            start(session, self.turn)
+        warm_up(list(self._sessions.values()), past, self.turn)
         self._answer()
 
     def play(self, events: Iterable[Event]) -> None:
         """Deliver every event. The hottest loop of history: what nobody needs is not done here."""
-        broker, letters, routes, turn = self.broker, self.letters, self.routes, self._turn
+        broker, letters, routes, turn = self.broker, self.letters, self.routes, self.turn
         waiting, at_close = broker.waiting, broker.at_close
         mark = None if self._risk is None else self._risk.mark
         for event in events:
@@ -204,7 +221,7 @@ class _Stage:
         self.routes[symbol] = tuple(each for each in self.routes[symbol] if each is not session)
         if session.state in {SessionState.STOPPED, SessionState.RUNNING} or symbol != session.identity.symbol:
             return
-        event = self._turn.event
+        event = self.turn.event
         moment = event.timestamp if isinstance(event, Bar | Trade) else self._now
         self.ended.append(
             Ended(session.identity.key, symbol, session.state.value, session.reason or "", moment)

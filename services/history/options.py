@@ -46,6 +46,9 @@ class BacktestOptions:
     be watched. `strategy_id`, by default the class's name, `session_id` and `started_at`, by default the time
     of the first event, name the session as live: signals have the ids that they have there.
 
+    A call of the strategy that takes longer than `call_seconds` is interrupted, and the strategy given up, as
+    live; only in the main thread of a process that can be done. Without it a call may take for ever.
+
     Raises ConfigError for a value out of range.
     """
 
@@ -62,6 +65,7 @@ class BacktestOptions:
     started_at: datetime | None = None
     risk: RiskRules | None = None
     max_errors: int = 10
+    call_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.fill not in {NEXT_OPEN, CLOSE}:
