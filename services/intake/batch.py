@@ -8,7 +8,7 @@ from uuid import uuid4
 from models.errors import DecodeError
 from services.intake.discovered import DiscoveredReader
 from services.intake.messages import Message
-from services.intake.repository import BulkResult
+from services.intake.repository import BulkResult, Staged
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -28,7 +28,7 @@ class Refused(NamedTuple):
 
 
 class Batch:
-    """Messages, the strategies in them, and those that were refused.
+    """Messages, the strategies in them as they are stored, and those that were refused.
 
     `id` is what its lines in the log have in common. `storing` is there from when another thread was asked to
     store them, `result` once they are stored; so many of the refused as `published` says are written down.
@@ -37,7 +37,7 @@ class Batch:
     def __init__(self, messages: list[Message], reader: DiscoveredReader) -> None:
         self.id = uuid4().hex[:12]
         self.messages = messages
-        self.strategies: list[DiscoveredStrategy] = []
+        self._strategies: list[DiscoveredStrategy] = []
         self.refused: list[Refused] = []
         self.storing: Future[BulkResult] | None = None
         self.result: BulkResult | None = None
@@ -49,6 +49,7 @@ class Batch:
                 self._take(message, reader, now)
             except DecodeError as error:
                 self.refused.append(Refused(message, error.reason, error.detail))
+        self.staged = Staged.of(self._strategies)
 
     def stored(self, result: BulkResult) -> None:
         """Note what became of the strategies; what the database refused is refused with its words."""
@@ -61,7 +62,7 @@ class Batch:
         if message.delivered > MOST_DELIVERIES:
             raise DecodeError("poison", f"given to {message.delivered} consumers, and none committed it")
         strategy = reader.read(message, now)
-        self.strategies.append(strategy)
+        self._strategies.append(strategy)
         self._by_hash.setdefault(strategy.strategy_hash, []).append(message)
 
 

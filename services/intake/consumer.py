@@ -145,7 +145,7 @@ class IntakeConsumer:
     def _store(self, batch: Batch) -> BulkResult:
         started = time.monotonic()
         with structlog.contextvars.bound_contextvars(batch=batch.id):  # on the other thread, too
-            result = self._repository.bulk_insert_strategies(batch.strategies)
+            result = self._repository.write(batch.staged)
         self._time_database(time.monotonic() - started)
         return result
 

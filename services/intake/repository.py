@@ -22,18 +22,20 @@ COLUMNS = (
     "strategy_hash, symbol, strategy_type, parameters, current_score, last_evaluated_at, discovery_symbol, "
     "discovery_start_time, discovery_end_time, metrics"
 )
+# JSON waits as text: as jsonb it would be written, and read again, in its larger form.
 INCOMING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming_strategies (
-        strategy_hash text, symbol text, strategy_type text, parameters jsonb, current_score double precision,
+        strategy_hash text, symbol text, strategy_type text, parameters text, current_score double precision,
         last_evaluated_at timestamptz, discovery_symbol text, discovery_start_time timestamptz,
-        discovery_end_time timestamptz, metrics jsonb
+        discovery_end_time timestamptz, metrics text
     ) ON COMMIT DELETE ROWS
 """
+SELECTED = COLUMNS.replace("parameters", "parameters::jsonb").replace("metrics", "metrics::jsonb")
 COPY = f"COPY incoming_strategies ({COLUMNS}) FROM STDIN"
 # In the order of the hash, so that two consumers with the same strategies cannot lock each other out.
 UPSERT = f"""
     INSERT INTO strategies ({COLUMNS})
-    SELECT {COLUMNS} FROM incoming_strategies ORDER BY strategy_hash
+    SELECT {SELECTED} FROM incoming_strategies ORDER BY strategy_hash
     ON CONFLICT (strategy_hash) DO UPDATE SET
         current_score = EXCLUDED.current_score,
         metrics = EXCLUDED.metrics,
@@ -59,6 +61,27 @@ class RefusedStrategy(Struct, frozen=True):
 
     strategy: DiscoveredStrategy
     reason: str
+
+
+class Staged(Struct, frozen=True):
+    """Strategies as they are written: of each its newest evaluation, with its line for COPY.
+
+    `given` is how many there were before.
+    """
+
+    strategies: list[DiscoveredStrategy]
+    lines: list[str]
+    given: int
+
+    @classmethod
+    def of(cls, strategies: Sequence[DiscoveredStrategy]) -> "Staged":
+        """Prepare strategies: what needs no database, so that it can be done while others are written."""
+        newest = newest_of_each(strategies)
+        return cls(newest, list(map(copy_line, newest)), len(strategies))
+
+    def part(self, begin: int, end: int) -> "Staged":
+        """Return some of them alone."""
+        return Staged(self.strategies[begin:end], self.lines[begin:end], end - begin)
 
 
 class BulkResult(Struct, frozen=True):
@@ -101,13 +124,16 @@ class StrategyRepository:
 
         A row that the database refuses is refused alone: the batch is halved until it stands by itself.
         """
-        newest = newest_of_each(strategies)
+        return self.write(Staged.of(strategies))
+
+    def write(self, staged: Staged) -> BulkResult:
+        """Do as `bulk_insert_strategies` does, with what was prepared."""
         refused: list[RefusedStrategy] = []
         inserted = updated = 0
-        for fresh in self._written(newest, refused):
+        for fresh in self._written(staged, refused):
             inserted += fresh
             updated += not fresh
-        unchanged = len(strategies) - inserted - updated - len(refused)
+        unchanged = staged.given - inserted - updated - len(refused)
         return BulkResult(inserted, updated, unchanged, tuple(refused))
 
     def get_strategy(self, strategy_id: UUID) -> CatalogueRow | None:
@@ -150,22 +176,20 @@ class StrategyRepository:
             cursor.execute(f"SELECT {SHOWN} FROM strategies {rest}", values)  # noqa: S608 — written here
             return [CatalogueRow(UUID(str(row[0])), *row[1:]) for row in cursor.fetchall()]
 
-    def _written(
-        self, strategies: Sequence[DiscoveredStrategy], refused: list[RefusedStrategy]
-    ) -> Iterator[bool]:
+    def _written(self, staged: Staged, refused: list[RefusedStrategy]) -> Iterator[bool]:
         """Write them, by halves where they are refused; give for each written row whether it is new."""
-        if not strategies:
+        if not staged.lines:
             return
         try:
             with self._database.transaction() as cursor:
-                fresh = _upsert(cursor, strategies)
+                fresh = _upsert(cursor, staged.lines)
         except StorageConflict as error:
-            if len(strategies) == 1:
-                refused.append(RefusedStrategy(strategies[0], str(error)))
+            count = len(staged.lines)
+            if count == 1:
+                refused.append(RefusedStrategy(staged.strategies[0], str(error)))
                 return
-            half = len(strategies) // 2
-            yield from self._written(strategies[:half], refused)
-            yield from self._written(strategies[half:], refused)
+            yield from self._written(staged.part(0, count // 2), refused)
+            yield from self._written(staged.part(count // 2, count), refused)
         else:
             yield from fresh
 
@@ -180,11 +204,11 @@ def newest_of_each(strategies: Iterable[DiscoveredStrategy]) -> list[DiscoveredS
     return list(newest.values())
 
 
-def _upsert(cursor: Cursor, strategies: Iterable[DiscoveredStrategy]) -> list[bool]:
-    lines = "".join(map(copy_line, strategies)).encode()
+def _upsert(cursor: Cursor, lines: Iterable[str]) -> list[bool]:
+    text = "".join(lines).encode()
     cursor.execute(INCOMING)
     # In one piece: between two pieces it would wait for the interpreter, which another thread may hold.
-    cursor.copy_expert(COPY, io.BytesIO(lines), len(lines) + 1)
+    cursor.copy_expert(COPY, io.BytesIO(text), len(text) + 1)
     cursor.execute(UPSERT)
     return [fresh for (fresh,) in cursor.fetchall()]
 

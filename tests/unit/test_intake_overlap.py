@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Collection, Sequence
 from threading import Event
-from typing import Any
 
 import structlog
 
@@ -12,7 +11,7 @@ from services.intake.consumer import IntakeConsumer
 from services.intake.discovered import DiscoveredReader
 from services.intake.messages import Message, Place
 from services.intake.pace import Ending, Pace
-from services.intake.repository import BulkResult
+from services.intake.repository import BulkResult, Staged
 from tests.discoveries import payload
 
 SIZE = 3
@@ -54,15 +53,15 @@ class Storing:
         self.batches: list[set[str]] = [set() for _ in range(3)]
         self._failing = set(failing)
 
-    def bulk_insert_strategies(self, strategies: Sequence[Any]) -> BulkResult:
-        number = strategies[0].parameters["batch"]
+    def write(self, staged: Staged) -> BulkResult:
+        number = staged.strategies[0].parameters["batch"]
         self.order.append(number)
         self.batches[number].add(structlog.contextvars.get_contextvars()["batch"])
         self.begun[number].set()
         if number in self._failing:
             self._failing.remove(number)
             raise StorageUnavailable("away")
-        return BulkResult(inserted=len(strategies))
+        return BulkResult(inserted=staged.given)
 
 
 class NoLetters:
