@@ -10,10 +10,24 @@ import redis
 from models.errors import StorageConflict, StorageUnavailable
 from services.db_client import Database
 from services.redis_client import make_client
+from services.risk.day_watch import EVERYTHING
 from services.risk.days import Day
 from services.risk.saved import SavedAccount, SavedBooks
 
 STATES = "strategy_worker:risk"
+KEEP = """
+    local held = ARGV[1] == ARGV[3] and redis.call('HGET', KEYS[1], ARGV[1])
+    if held then
+        local old, new = cjson.decode(held), cjson.decode(ARGV[2])
+        local was, is = old.day.halted or cjson.null, new.day.halted or cjson.null
+        local heeded = (old.books or {}).resumed or cjson.null
+        if was ~= cjson.null and is == cjson.null and old.day.day == new.day.day
+            and heeded == ((new.books or {}).resumed or cjson.null) then
+            return
+        end
+    end
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+"""
 
 LOAD = """
     SELECT account, trading_day, opening_value, warned, halted_reason, halted_at, books::text, saved_at
@@ -27,13 +41,21 @@ SAVE = """
     SET trading_day = excluded.trading_day, opening_value = excluded.opening_value,
         warned = excluded.warned, halted_reason = excluded.halted_reason, halted_at = excluded.halted_at,
         books = excluded.books, saved_at = excluded.saved_at
+    WHERE NOT (
+        held.account = %s AND held.halted_reason IS NOT NULL AND excluded.halted_reason IS NULL
+        AND held.trading_day = excluded.trading_day
+        AND held.books ->> 'resumed' IS NOT DISTINCT FROM excluded.books ->> 'resumed')
 """
 # What is of today another worker may measure now: it is not ours to forget.
 FORGET = "DELETE FROM risk_state WHERE account = ANY(%s) AND trading_day < %s"
 
 
 class RiskStates(Protocol):
-    """Keeps the state of every account."""
+    """Keeps the state of every account.
+
+    A halt of everything stays over what a worker saves of the same day that has not halted, until one has
+    heeded a word to resume that who halted had not.
+    """
 
     def load(self) -> list[SavedAccount]:
         """Return every account. Raises StorageUnavailable, and StorageConflict for what cannot be read."""
@@ -74,7 +96,7 @@ class PostgresRiskStates:
             for each in sorted(accounts, key=lambda one: one.account):
                 day, books = each.day, msgspec.json.encode(each.books).decode()
                 row = (each.account, day.day, day.opening, day.warned, day.halted, day.halted_at)
-                cursor.execute(SAVE, (*row, books, each.saved_at))
+                cursor.execute(SAVE, (*row, books, each.saved_at, EVERYTHING))
 
 
 class RedisRiskStates:
@@ -100,7 +122,7 @@ class RedisRiskStates:
         if gone:
             pipeline.hdel(STATES, *gone)
         for each in accounts:
-            pipeline.hset(STATES, each.account, msgspec.json.encode(each).decode())
+            pipeline.eval(KEEP, 1, STATES, each.account, msgspec.json.encode(each).decode(), EVERYTHING)
         try:
             pipeline.execute()
         except redis.RedisError as error:

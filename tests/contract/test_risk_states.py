@@ -60,6 +60,39 @@ def test_a_newer_state_takes_the_place_of_an_older_one_and_what_is_gone_is_forgo
     assert found(store) == {"e2": newer}
 
 
+def everything(day: Day, resumed: str | None = None) -> SavedAccount:
+    return SavedAccount(account="*", day=day, books=SavedBooks(resumed=resumed), saved_at=NOON)
+
+
+def test_a_halt_of_everything_outlasts_a_worker_that_has_not_halted(store: RiskStates) -> None:
+    store.save([everything(HALTED, "r1")], [])
+    store.save([everything(DAY, "r1")], [])
+    assert found(store)["*"].day == HALTED
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        everything(DAY, "r2"),
+        everything(Day(day=DAY.day + timedelta(days=1), opening=Decimal(0)), "r1"),
+        everything(Day(day=DAY.day, opening=Decimal(0), halted="more", halted_at=NOON), "r1"),
+    ],
+    ids=["a person resumed", "the next day", "another reason"],
+)
+def test_a_halt_of_everything_gives_way_to_what_comes_after_it(
+    store: RiskStates, after: SavedAccount
+) -> None:
+    store.save([everything(HALTED, "r1")], [])
+    store.save([after], [])
+    assert found(store)["*"] == after
+
+
+def test_halts_of_other_accounts_are_their_own_worker_s(store: RiskStates) -> None:
+    for day in (HALTED, DAY):
+        store.save([SavedAccount(account="sessions", day=day, saved_at=NOON)], [])
+    assert found(store)["sessions"].day == DAY
+
+
 def test_what_another_worker_measures_today_is_not_forgotten(database_url: str) -> None:
     database = Database(database_url)
     store = PostgresRiskStates(database)
