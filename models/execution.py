@@ -9,6 +9,17 @@ from models.signal import Action
 ReportStatus = Literal["filled", "accepted", "rejected", "expired", "unknown", "refused"]
 
 
+class PartialFill(Struct, frozen=True, kw_only=True):
+    """What was filled of an order that goes on: `filled_quantity` in all until now, at that average price.
+
+    It is news, and not booked: the report at the end says the same, and more.
+    """
+
+    signal_id: str
+    filled_quantity: float
+    filled_price: float
+
+
 class ExecutionReport(Struct, frozen=True, kw_only=True):
     """The outcome of one signal, as `on_execution` receives it.
 

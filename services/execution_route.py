@@ -1,11 +1,13 @@
 """Who executes signals by the settings, the Gateway or the OMS, and how they are delivered there."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from config import Settings
 from models.errors import ConfigError
+from models.execution import PartialFill
 from services.signals.courier import CourierOptions
 from services.signals.gateway_client import GatewayClient, GatewayOptions
 from services.signals.route import GatewayRoute, Route
@@ -18,10 +20,13 @@ OMS_ATTEMPTS = 3
 OMS_RETRY_SECONDS = (1.0, 10.0)
 
 
-def make_route(settings: Settings) -> Route:
-    """Return where signals are executed. Raises ConfigError when what that needs is not there."""
+def make_route(settings: Settings, filled: Callable[[PartialFill], None] = lambda _: None) -> Route:
+    """Return where signals are executed. Raises ConfigError when what that needs is not there.
+
+    `filled` is told what the OMS fills of an order that goes on; the Gateway tells of the end alone.
+    """
     if settings.execution_route == "oms":
-        return make_oms_client(settings)
+        return make_oms_client(settings, filled)
     return GatewayRoute(make_gateway_client(settings))
 
 
@@ -55,7 +60,9 @@ def make_gateway_client(settings: Settings) -> GatewayClient:
     return GatewayClient(options)
 
 
-def make_oms_client(settings: Settings) -> "OmsClient":
+def make_oms_client(
+    settings: Settings, filled: Callable[[PartialFill], None] = lambda _: None
+) -> "OmsClient":
     """Return what speaks to the OMS of the settings. Raises ConfigError when its packages are missing."""
     try:
         # An extra: a worker that speaks to a Gateway does without.
@@ -78,7 +85,8 @@ def make_oms_client(settings: Settings) -> "OmsClient":
             order_type=settings.oms_order_type,
             order_timeout=settings.order_timeout,
             idempotent=settings.oms_idempotent,
-        )
+        ),
+        filled,
     )
 
 

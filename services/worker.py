@@ -6,6 +6,7 @@ from collections import Counter
 import structlog
 
 from config import Settings
+from models.execution import PartialFill
 from services.allocation_limit import AllocationLimit
 from services.control_listener import ControlListener
 from services.data_consumer import DataConsumer
@@ -46,8 +47,6 @@ from services.worker_parts import (
 )
 from services.worker_view import Shown, WorkerView
 
-MEGABYTE = 1 << 20
-
 log = structlog.get_logger(__name__)
 
 
@@ -66,7 +65,7 @@ class Worker:
         self._database_check = DatabaseCheck(self._database) if self._database else None
         outbox = make_outbox(settings, holdings)
         self._risk = make_risk(settings, self._database, self._registry, unfinished_ids(outbox))
-        self._desk = make_desk(settings, outbox, self._registry, holdings, self._risk.guard)
+        self._desk = make_desk(settings, outbox, self._registry, holdings, self._risk.guard, self._filled)
         self._router = Router()
         self._mailbox = Mailbox()
         records = Records(settings.run_path, settings.redis_url)
@@ -90,7 +89,7 @@ class Worker:
         if settings.risk_enabled:
             self._data.mark = self._risk.desk.mark
         self._data.long_event_seconds = deadline
-        memory = AllocationLimit(settings.memory_step_mb * MEGABYTE)
+        memory = AllocationLimit(settings.memory_step_mb << 20)
         self._supervisor = Supervisor(turn, self._data.take_over, deadline, memory)
         self._main_thread = MainThread(HandlerAlarm(turn, deadline), self._data.read_here, self._stop)
         table = SessionTable(self._database) if self._database else None
@@ -214,7 +213,7 @@ class Worker:
             submit=self._desk.submit,
             post=self._mailbox.post,
             unroute=self._router.remove,
-            count_error=self._count_error,
+            count_error=lambda strategy: self._handler_errors.update((strategy,)),
             changed=self._session_registry.changed,
             max_errors=self._settings.max_handler_errors,
             deadline_ms=self._settings.handler_deadline_ms,
@@ -236,8 +235,8 @@ class Worker:
             refuse=self._dead_letters.add,
         )
 
-    def _count_error(self, strategy: str) -> None:
-        self._handler_errors[strategy] += 1
+    def _filled(self, fill: PartialFill) -> None:
+        self._portfolio.filled(fill)
 
     def _metric_sources(self) -> MetricSources:
         return MetricSources(

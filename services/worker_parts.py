@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from config import Settings
+from models.execution import PartialFill
 from models.session import SessionState
 from models.signal import Signal
 from services.control_listener import ControlListener
@@ -82,12 +83,20 @@ def make_outbox(settings: Settings, fence: Fence) -> Outbox:
     return PostgresOutbox(Database(settings.database_url, size=1), size, ttl, fence=fence)
 
 
-def make_desk(
-    settings: Settings, outbox: Outbox, registry: CollectorRegistry, fence: Fence, guard: Guard
+def make_desk(  # noqa: PLR0913, PLR0917 — what a signal meets on its way
+    settings: Settings,
+    outbox: Outbox,
+    registry: CollectorRegistry,
+    fence: Fence,
+    guard: Guard,
+    filled: Callable[[PartialFill], None],
 ) -> SignalDesk:
-    """Return what takes signals from this outbox to where the settings have them executed."""
+    """Return what takes signals from this outbox to where the settings have them executed.
+
+    `filled` is told what was filled of orders that go on.
+    """
     metrics, options = SignalMetrics(registry), courier_options(settings)
-    return SignalDesk(make_route(settings), options, outbox, metrics, fence=fence, guard=guard)
+    return SignalDesk(make_route(settings, filled), options, outbox, metrics, fence=fence, guard=guard)
 
 
 def unfinished_ids(outbox: Outbox) -> Callable[[], Iterator[str]]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from models.execution import PartialFill
 from services.portfolio.execution_parts import Command
 from services.signals.desk import Sessions
 
@@ -25,6 +26,9 @@ class NoPortfolio:
     def before(self, sessions: Sessions) -> Sessions:
         """Return the sessions: all signals are theirs."""
         return sessions
+
+    def filled(self, fill: PartialFill) -> None:
+        """Do nothing: no order is an execution's."""
 
     def executions(self) -> list[dict[str, Any]]:
         """Return none."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from models.execution import ExecutionReport
+from models.execution import ExecutionReport, PartialFill
 from models.portfolio_execution import Execution, ExecutionOrder, ExecutionStatus, OrderReason
 from services.portfolio.decisions import Ending, Plan, decide
 from services.portfolio.events import ExecutionEvent, Happening, happened, positions
@@ -17,6 +17,7 @@ from services.portfolio.progress import (
     ended,
     ordered,
     paused,
+    progressed,
     reported,
     resumed,
     stopping,
@@ -95,6 +96,13 @@ class ExecutionSteps:
                 status=order.status.value,
                 reason=order.error_message,
             )
+        return changed
+
+    def filled_in_part(self, execution: Execution, fill: PartialFill) -> Execution:
+        """Write down what was filled of an order that goes on."""
+        changed, orders = progressed(execution, fill)
+        if orders:
+            self._save(changed, orders)
         return changed
 
     def command(self, execution: Execution, command: Command, words: str) -> Execution:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from functools import partial
 from threading import Event, Thread
 from typing import NamedTuple
+from uuid import UUID
 
 import structlog
 from msgspec.structs import replace
 
 from models.errors import ConfigError, StorageConflict, StorageUnavailable
-from models.execution import ExecutionReport
+from models.execution import ExecutionReport, PartialFill
 from models.portfolio_execution import Execution, ExecutionStatus
 from services.portfolio.execution_parts import Command, ExecutorParts
 from services.portfolio.execution_steps import ExecutionSteps
@@ -40,7 +41,7 @@ class Letter(NamedTuple):
     """Something that another thread wants done with an execution."""
 
     key: str
-    matter: ExecutionReport | Command
+    matter: ExecutionReport | PartialFill | Command
     words: str = ""
 
 
@@ -95,6 +96,13 @@ class PortfolioExecutor:
     def report(self, key: str, report: ExecutionReport) -> None:
         """Take what became of an order."""
         self._post(Letter(key, report))
+
+    def filled(self, fill: PartialFill) -> None:
+        """Take what was filled of an order that goes on."""
+        order_id = UUID(fill.signal_id)
+        for execution in self.executions():
+            if order_id in execution.open_orders:
+                self._post(Letter(execution.key, fill))
 
     def command(self, key: str, command: Command, words: str) -> bool | None:
         """Take a command; None where no execution of this id is under way, false where it does not apply."""
@@ -192,6 +200,8 @@ class PortfolioExecutor:
     def _take(self, letter: Letter, execution: Execution) -> Execution:
         if isinstance(letter.matter, ExecutionReport):
             return self.steps.report(execution, letter.matter)
+        if isinstance(letter.matter, PartialFill):
+            return self.steps.filled_in_part(execution, letter.matter)
         return self.steps.command(execution, letter.matter, letter.words)
 
     def _keep(self, execution: Execution) -> None:

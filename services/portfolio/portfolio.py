@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from prometheus_client import CollectorRegistry, Counter
 
+from models.execution import PartialFill
 from models.portfolio import PositionValue, decimal_of
 from models.settings import Settings
 from services.db_client import Database
@@ -127,6 +128,10 @@ class Portfolio:
     def before(self, sessions: Sessions) -> Sessions:
         """Return who hears of signals: executions of theirs, `sessions` of all others."""
         return ReportDispatch(sessions, self._executor)
+
+    def filled(self, fill: PartialFill) -> None:
+        """Show what was filled of an order that goes on, if it is one of an execution."""
+        self._executor.filled(fill)
 
     @property
     def reason(self) -> str | None:

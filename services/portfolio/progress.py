@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from models.execution import ExecutionReport
+from models.execution import ExecutionReport, PartialFill
 from models.execution_plan import Approval
 from models.portfolio import ZERO, Fill, TradingDay, booked, decimal_of
 from models.portfolio_execution import (
@@ -115,6 +115,25 @@ def reported(execution: Execution, report: ExecutionReport, now: datetime, polic
     return _booked(execution, changed, now, retry)
 
 
+def progressed(execution: Execution, fill: PartialFill) -> Progress:
+    """Show what was filled of an open order until now; less than is shown, or no part of it, changes nothing.
+
+    Nothing is booked: what the report at the end says is.
+    """
+    order = next((each for key, each in execution.open_orders.items() if str(key) == fill.signal_id), None)
+    quantity = decimal_of(fill.filled_quantity)
+    if order is None or not order.filled_quantity < quantity < order.quantity:
+        return Progress(execution)
+    changed = replace(
+        order,
+        status=OrderStatus.PARTIALLY_FILLED,
+        filled_quantity=quantity,
+        filled_price=booked(decimal_of(fill.filled_price)),
+    )
+    open_orders = {**execution.open_orders, order.order_id: changed}
+    return Progress(replace(execution, open_orders=open_orders), (changed,))
+
+
 def ended(execution: Execution, ending: Ending, now: datetime) -> Execution:
     """Return the execution at its end, or halted in ERROR."""
     stopped_at = now if ending.status.ended else None
@@ -151,7 +170,7 @@ def resumed(execution: Execution, now: datetime, policy: Policy) -> Progress | N
 def may_resume(execution: Execution) -> bool:
     """Whether a resume applies."""
     orders = execution.open_orders.values()
-    is_unknown = any(each.status is OrderStatus.PENDING and each.error_message for each in orders)
+    is_unknown = any(each.status is not OrderStatus.ACCEPTED and each.error_message for each in orders)
     return execution.status in {ExecutionStatus.PAUSED, ExecutionStatus.ERROR} and not is_unknown
 
 

@@ -4,11 +4,13 @@ The OMS cannot be asked what became of an order, nor told to cancel one. So an o
 has no final answer in time is in doubt for good, unless the OMS knows a repeated id again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 
 from models.errors import NotSent, Refused, Uncertain
+from models.execution import PartialFill
 from models.signal import Signal
 from services.oms.protocol import BUY, LARGEST_QUANTITY, LIMIT, MARKET, SELL, OrderRequest
 from services.signals.oms_orders import Order, OrderBook
@@ -39,10 +41,10 @@ class OmsClient:
     Each order that waits for its end holds one of the courier's threads.
     """
 
-    def __init__(self, options: OmsOptions) -> None:
-        """Raises ConfigError when the authorities cannot be read."""
+    def __init__(self, options: OmsOptions, filled: Callable[[PartialFill], None] = lambda _: None) -> None:
+        """Tell `filled`, which must not wait, of parts. Raises ConfigError for unreadable authorities."""
         self._options = options
-        self._orders = OrderBook()
+        self._orders = OrderBook(filled=filled)
         self._stream = OmsStream(options.stream, self._orders.take, self._stream_ended)
 
     @property

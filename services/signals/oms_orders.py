@@ -2,10 +2,12 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 import structlog
 
 from models.errors import NotSent, Uncertain
+from models.execution import PartialFill
 from services.oms.protocol import OrderRequest, OrderResponse
 from services.signals.oms_answers import Progress, judge_answer
 from services.signals.verdict import Executed, Rejected
@@ -36,12 +38,18 @@ class Order:
 
 
 class OrderBook:
-    """Every order under way, and the latest of those that ended. For several threads."""
+    """Every order under way, and the latest of those that ended. For several threads.
 
-    def __init__(self, remembered: int = REMEMBERED) -> None:
+    `filled` is told what an order that goes on was filled until now; it must not wait.
+    """
+
+    def __init__(
+        self, remembered: int = REMEMBERED, filled: Callable[[PartialFill], None] = lambda _: None
+    ) -> None:
         self._under_way: dict[str, Order] = {}
         self._ended: OrderedDict[str, Order] = OrderedDict()
         self._remembered = remembered
+        self._filled = filled
         self._lock = threading.Lock()
 
     def open(self, request: OrderRequest) -> Order:
@@ -94,6 +102,14 @@ class OrderBook:
             return
         if isinstance(said, Progress):
             order.progress = said
+            if said.filled and said.price is not None:
+                self._filled(
+                    PartialFill(
+                        signal_id=order.request.id,
+                        filled_quantity=float(said.filled),
+                        filled_price=said.price,
+                    )
+                )
         else:
             self._end(order, said)
 

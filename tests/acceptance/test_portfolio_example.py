@@ -11,9 +11,11 @@ from typing import Any
 import confluent_kafka
 import redis
 
+from services.oms.protocol import OrderStatus
 from tests.acceptance.conftest import LiveWorker, StartWorker
 from tests.integration.portfolio_stage import execution, orders, table
 from tests.kafka_mock import PARTITIONS, MockKafka
+from tests.oms_stub import OmsStub, told
 from tests.sample_approvals import USER, approval_message
 from tests.support import eventually, free_port, running_process
 
@@ -178,6 +180,39 @@ def test_the_example_approved_by_kafka_is_bought_at_the_oms(
         example = Example(start_worker(DATABASE_URL=database_url, **settings), database_url, streams)
         example.buy()
         example.check(fee_share=Decimal(0))
+
+
+def test_what_an_order_was_filled_until_now_is_in_its_row_and_outlasts_a_kill(
+    start_worker: StartWorker, database_url: str, redis_url: str
+) -> None:
+    with OmsStub() as oms:
+        oms.answers = lambda order: [told(order, OrderStatus.PARTIALLY_FILLED, 100, 101.0)]
+        settings = {
+            "DATABASE_URL": database_url,
+            "EXECUTION_ROUTE": "oms",
+            "OMS_ADDRESS": oms.address,
+            "OMS_IDEMPOTENT": "true",
+        }
+        worker = start_worker(**settings)
+        RedisStreams(redis_url).write("strategy.approved", approval_message())
+        eventually(lambda: worker.get("/executions").json(), 30)
+        publish_bars(worker)
+
+        def shown() -> list[tuple[str, Decimal]]:
+            return [(row["status"], row["filled_quantity"]) for row in orders(database_url)]
+
+        # The other order waits its turn: one lane for each execution.
+        partly = [("PARTIALLY_FILLED", Decimal(100)), ("PENDING", Decimal(0))]
+        eventually(lambda: shown() == partly, 30)
+        assert [row["filled_price"] for row in orders(database_url)] == [Decimal(101), None]
+        assert execution(database_url)["positions"] == {}  # booked at the end, and once
+        worker.process.kill()
+        oms.answers = oms.friendly
+        start_worker(**settings)
+        eventually(lambda: {status for status, _ in shown()} == {"FILLED"}, 60)
+        assert [row["filled_quantity"] for row in orders(database_url)] == [
+            row["quantity"] for row in orders(database_url)
+        ]
 
 
 def test_a_wrong_approval_is_told_of_and_kept(
