@@ -56,6 +56,7 @@ class Conversation:
         self.held: Callable[[], None] | None = None
         self._hall = hall
         self._again: deque[Told] = deque()
+        self._asked: list[Told] = []
         self._hearing: Hearing
 
     def begin(self, process: HostProcess) -> None:
@@ -76,9 +77,8 @@ class Conversation:
             return
         self._take(wire.read_to_the_end())
         self._leave(wire)
-        asked = self._hearing.abandon(wire.call_under_way()[0], own_fault=own_fault)
-        asked += [told for told in self._again if isinstance(told.event, GetState)]
-        self.link.queue.extendleft(reversed(asked))
+        self._asked = self._hearing.abandon(wire.call_under_way()[0], own_fault=own_fault)
+        self._asked += [told for told in self._again if isinstance(told.event, GetState)]
         self._again.clear()
         wire.process.close()
         self.wire, self.link.idle = None, False
@@ -230,7 +230,7 @@ class Conversation:
             wire.meter.allow((said.deadline_ms or 0) / 1000)
             self.journal.warmup_bars = said.warmup_bars
             if self.link.live:
-                self._again, self.link.condition = deque(self.journal.again()), None
+                self._again, self.link.condition = deque(in_order(self.journal.again(), self._asked)), None
             else:
                 self.link.deliver_first(said)
         elif isinstance(said, NotLoaded):
@@ -249,6 +249,15 @@ def _taken(queue: deque[Told]) -> list[Told]:
     while queue and len(batch) < MOST_IN_A_BATCH and (not batch or queue[0].warm_up == batch[0].warm_up):
         batch.append(queue.popleft())
     return batch
+
+
+def in_order(again: list[Told], asked: list[Told]) -> list[Told]:
+    """Return what is told again, with the questions for the state between the events where they were."""
+    told = list(again)
+    for question in asked:
+        places = (place for place, each in enumerate(told) if each.number > question.number)
+        told.insert(next(places, len(told)), question)
+    return told
 
 
 def conflate(queue: deque[Told]) -> int:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 from msgspec.structs import replace
@@ -35,6 +36,12 @@ class Counting(BaseStrategy):
         return {"seen": self.seen}
     def set_state(self, state):
         self.seen = state["seen"]
+"""
+SEEING = """
+seen = []
+def on_bar(bar): seen.append(bar.timestamp.minute)
+def get_state(): return {"seen": seen}
+def set_state(state): seen[:] = state["seen"]
 """
 
 
@@ -97,6 +104,32 @@ def test_a_killed_host_goes_on_where_it_was_with_nothing_lost_or_twice(ward: War
     world.until(lambda: world.sealed("killed").link.restarts == 1)
     world.settle()
     assert shown(world.sent[1:]) == shown(never_killed.sent[1:])
+
+
+def test_a_state_that_was_asked_for_before_a_bar_is_said_before_it_by_the_next_host_too(ward: Ward) -> None:
+    world = SealedWorld(ward, SEEING)
+    world.manager.start_session("AAPL", "seeing", "asked")
+    world.deliver()
+    world.bar(1)
+    world.settle()
+    talk, held = ward._talks["asked"], Event()  # noqa: SLF001
+    assert talk.wire is not None
+    os.kill(talk.wire.process.pid, signal.SIGSTOP)
+
+    def hold() -> None:
+        held.wait(10)
+
+    ward.exchange.call(hold)
+    world.states.save(world.session("asked"))  # so that question and bar go out together
+    world.bar(2)
+    held.set()
+    world.until(lambda: len(talk._hearing.under_way) == 2)  # noqa: SLF001
+    os.kill(talk.wire.process.pid, signal.SIGKILL)
+    world.until(lambda: world.sealed("asked").link.restarts == 1)
+    world.settle()
+    world.write()
+    saved = world.store.held["asked"]
+    assert (saved.state, saved.last_bars["1m"].minute) == ('{"seen":[1]}', 1)
 
 
 def test_what_a_strategy_sends_as_it_stops_goes_out_and_its_state_is_saved(ward: Ward) -> None:
