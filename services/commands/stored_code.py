@@ -1,6 +1,7 @@
 """`strategies put|reload`: the way of an author's file into the catalogue, and into what runs."""
 
 import json
+import re
 import time
 from pathlib import Path
 from threading import Event
@@ -11,6 +12,7 @@ import typer
 
 from config import Settings, load_settings
 from models.errors import ConfigError, StorageError, StrategyError
+from models.market_data import SYMBOL_PATTERN
 from services.commands.output import AsJson, print_json, print_line
 
 if TYPE_CHECKING:
@@ -19,7 +21,35 @@ if TYPE_CHECKING:
 RELOAD_SECONDS = 30.0
 LOOK_SECONDS = 0.1
 
-Source = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A Python file.")]
+LONGEST_NAME = 100
+
+
+def check_symbol(symbol: str) -> str:
+    """Return a symbol as market data name them. Raises BadParameter for another text."""
+    if re.match(SYMBOL_PATTERN, symbol) is None:
+        raise typer.BadParameter(f"{symbol!r} is no symbol: 1 to 32 letters, digits and . _ : / -")
+    return symbol
+
+
+def check_name(name: str) -> str:
+    """Return a name that people can read. Raises BadParameter for another text."""
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise typer.BadParameter(
+            f"{name[:LONGEST_NAME]!r} is no name: 1 to {LONGEST_NAME} printable characters"
+        )
+    return name
+
+
+def _python(file: Path) -> Path:
+    if file.suffix != ".py":
+        raise typer.BadParameter(f"{file.name} does not end in .py; rules (*.yaml) go into STRATEGIES_PATH")
+    return file
+
+
+Source = Annotated[
+    Path,
+    typer.Argument(exists=True, dir_okay=False, readable=True, callback=_python, help="A Python file."),
+]
 Parameter = Annotated[
     list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Again for each further one.")
 ]
@@ -58,8 +88,8 @@ def validate_code(file: Path, symbol: str, param: list[str] | None, *, as_json: 
 
 def put(
     file: Source,
-    name: Annotated[str, typer.Option(help="What people call it.")],
-    symbol: Annotated[str, typer.Option(help="The symbol that it trades.")],
+    name: Annotated[str, typer.Option(callback=check_name, help="What people call it.")],
+    symbol: Annotated[str, typer.Option(callback=check_symbol, help="The symbol that it trades.")],
     param: Parameter = None,
     as_json: AsJson = False,
 ) -> None:
@@ -164,6 +194,8 @@ def _read(file: Path) -> str:
         raise CommandFailed(f"{file} cannot be read: {error}") from None
     if len(source) > LONGEST_SOURCE or "\0" in source:
         raise CommandFailed(f"{file}: at most {LONGEST_SOURCE} characters are stored, and no NUL")
+    if all(not line.strip() or line.lstrip().startswith("#") for line in source.splitlines()):
+        raise CommandFailed(f"{file} holds no code: write a class, handler functions or a script")
     return source
 
 

@@ -10,7 +10,7 @@ from config import Settings, load_settings
 from models.errors import StrategyRejected
 from services.commands.catalogue import inspect, list_catalogue
 from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
-from services.commands.stored_code import Parameter, put, reload, validate_code
+from services.commands.stored_code import Parameter, check_symbol, put, reload, validate_code
 
 if TYPE_CHECKING:
     from strategies.base_strategy import BaseStrategy
@@ -88,7 +88,7 @@ def validate(
     file: Annotated[
         Path, typer.Argument(help="A file of rules, *.yaml, or of Python, *.py.", exists=True, dir_okay=False)
     ],
-    symbol: Annotated[str, typer.Option(help="What Python is tried for.")] = "AAPL",
+    symbol: Annotated[str, typer.Option(callback=check_symbol, help="What Python is tried for.")] = "AAPL",
     param: Parameter = None,
     as_json: AsJson = False,
 ) -> None:

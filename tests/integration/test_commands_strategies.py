@@ -120,3 +120,70 @@ def test_a_file_of_rules_is_validated_with_what_is_wrong_in_it(tmp_path: Path) -
     file.write_text("name: R\nentry: close > open\nexit: close < open\n")
     assert "R can run" in command("strategies", "validate", str(file)).output
     assert command("strategies", "validate", str(tmp_path / "nowhere.yaml")).code == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "form"),
+    [
+        (OWN, "a class that subclasses BaseStrategy"),
+        ("def on_bar(bar): send_signal('BUY', bar.close, 1)", "handler functions"),
+        ("if bar.close > 1: send_signal('BUY', bar.close, 1)", "a script that is run once per bar"),
+    ],
+)
+def test_a_file_of_python_is_validated_in_each_of_its_forms(tmp_path: Path, source: str, form: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    ended = command("strategies", "validate", str(file))
+    assert (ended.code, form in ended.output) == (0, True), ended.output
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def on_bar(bar):\n    x = = 1\n", "line 2, column 9: SyntaxError: invalid syntax"),
+        ("import nothing_of_this_name\ndef on_bar(bar): pass\n", "nothing_of_this_name"),
+        ("def on_bar(bar): pass\nraise ValueError('at once')\n", "ValueError: at once"),
+        ("# nothing yet\n\n", "holds no code"),
+        ("\0", "no NUL"),
+    ],
+)
+def test_a_file_of_python_that_cannot_run_says_why_and_is_not_stored(
+    tmp_path: Path, database_url: str, source: str, said: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    ended = command("strategies", "validate", str(file), "--json")
+    assert ended.code == 1
+    [problem] = ended.json["problems"]
+    assert said in problem
+    put = ("strategies", "put", str(file), "--name", "mine", "--symbol", "AAPL")
+    stored = command(*put, DATABASE_URL=database_url)
+    assert (stored.code, said in " ".join(stored.output.split())) == (1, True), stored.output
+    assert command("strategies", "list", "--symbol", "AAPL", "--json", DATABASE_URL=database_url).json == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--name", "mine", "--symbol", "a b*c"), "is no symbol"),
+        (("--name", "mine", "--symbol", ""), "is no symbol"),
+        (("--name", "mine", "--symbol", "A" * 33), "is no symbol"),
+        (("--name", " ", "--symbol", "AAPL"), "is no name"),
+        (("--name", "x" * 101, "--symbol", "AAPL"), "is no name"),
+        (("--name", "a\x1b[31m", "--symbol", "AAPL"), "is no name"),
+        (("--name", "mine", "--symbol", "AAPL", "--param", "fast"), "write NAME=VALUE"),
+    ],
+)
+def test_what_cannot_be_stored_is_wrong_use(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def on_bar(bar): pass\n")
+    ended = command("strategies", "put", str(file), *words)
+    assert (ended.code, said in ended.output) == (2, True), ended.output
+
+
+def test_only_python_is_put(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: R\nentry: close > open\nexit: close < open\n")
+    ended = command("strategies", "put", str(file), "--name", "mine", "--symbol", "AAPL")
+    assert ended.code == 2
+    assert "go into STRATEGIES_PATH" in " ".join(ended.output.split())
