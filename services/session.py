@@ -4,6 +4,7 @@ A running session is called by the data thread alone, so that authors never meet
 needs a lock. `on_start` is called by whoever starts the session, before any market data is routed to it.
 """
 
+import inspect
 import os
 import time
 import traceback
@@ -32,7 +33,8 @@ from services.turn import Errand, Letter, Retired, Turn
 from strategies.base_strategy import BaseStrategy
 from strategies.watching import watched_by
 
-SERVICES = f"{Path(__file__).parent}{os.sep}"
+# Where the frames of a traceback are no author's.
+OURS = (f"{Path(__file__).parent}{os.sep}", str(inspect.getsourcefile(BaseStrategy)))
 LOG_SECONDS = 1.0
 GAP_FENCE = "gap_fence"
 TOO_MANY = "too_many_open_signals"
@@ -367,13 +369,10 @@ def _outcome(report: ExecutionReport) -> str:
 
 def where(error: BaseException) -> str:
     """Say where an author's code was when an error struck it: at which line of the file of its handler."""
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_ours(each.filename)]
+    every = traceback.extract_tb(error.__traceback__)
+    frames = [each for each in every if not each.filename.startswith(OURS)]
     in_file = [each for each in frames if each.filename == frames[0].filename]
     return f"in {in_file[-1].name}, line {in_file[-1].lineno}" if in_file else "in C"
-
-
-def _is_ours(filename: str) -> bool:
-    return filename.startswith(SERVICES)
 
 
 def explain(error: BaseException) -> str:

@@ -29,9 +29,9 @@ def _program(tmp_path: Path, code: str, **environment: str) -> Program:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return _stat(pid)[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):  # the second where it ends between the two
         return False
-    return _stat(pid)[0] != "Z"
 
 
 def _stat(pid: int) -> list[str]:
