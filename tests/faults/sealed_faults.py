@@ -38,6 +38,7 @@ ABUSES = {
         "def on_bar(bar):\n"
         "    while True:\n"
         "        try:\n"
+        "            step = 0\n"
         "            while True: pass\n"
         "        except BaseException: pass\n"
     ),

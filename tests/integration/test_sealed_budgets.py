@@ -27,13 +27,14 @@ def get_state():
 STUBBORN = """
         while True:
             try:
+                step = 0  # or an interruption at the head of the loop is outside of `try`
                 while True: pass
             except BaseException: pass
 """
 SIGNALS_PER_EVENT = 50
 ABUSES = {
     "endless": ("while True: pass", "on_bar took too long"),
-    "stubborn": (STUBBORN, "long"),
+    "stubborn": (STUBBORN, "a call computed longer than"),
     "greedy": ("list(bytearray(1 << 20) for _ in range(1 << 20))", "memory"),
     "leaving": ("import sys; sys.modules['posix']._exit(3)", "ended by itself with code 3"),
     "chatty": ("\n        while True: log.info('x' * 1000)", "lines in a second"),
