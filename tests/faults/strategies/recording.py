@@ -13,6 +13,17 @@ from strategies.base_strategy import BaseStrategy
 
 JOURNALS = "journals"
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # so long ago that no run gets to the future
+# CPython keeps so many freed tuples of each length below that: PyTuple_MAXFREELIST, PyTuple_MAXSAVESIZE + 1.
+FREE_TUPLES, FREE_LENGTHS = 2000, 21
+
+
+def fill_free_lists() -> None:
+    """Let the interpreter keep all the tuples that it ever will: what a soak sees grow is the worker then."""
+    for length in range(1, FREE_LENGTHS):
+        _ = [(*range(length),) for _ in range(FREE_TUPLES)]
+
+
+fill_free_lists()
 
 
 class Listens(BaseStrategy):
