@@ -14,6 +14,7 @@ from strategies.base_strategy import BaseStrategy
 from strategies.bollinger_breakout import BollingerBreakout
 from strategies.buy_and_hold import BuyAndHold
 from strategies.folder import LoadFailure, line_of, strategies_in
+from strategies.hooks import check_hooks
 from strategies.macd_trend import MacdTrend
 from strategies.mean_reversion import MeanReversion
 from strategies.mock_strategy import MockStrategy
@@ -40,7 +41,6 @@ BUILT_IN: tuple[type[BaseStrategy], ...] = (
 )
 RULES = Path(__file__).parent / "rules"
 NAME = re.compile(r"[a-z0-9_.-]{1,64}")
-HOOKS = ("on_bar", "on_trade", "on_start", "on_stop", "on_execution", "on_gap", "get_state", "set_state")
 
 
 class StrategyRegistry:
@@ -134,7 +134,7 @@ def check_strategy(cls: object) -> None:
         raise StrategyRejected(
             f"{cls.__name__}.position hides the position that the worker keeps; call it something else"
         )
-    _check_hooks(cls)
+    check_hooks(cls)
     _check_warmup_bars(cls)
     try:
         inspect.signature(cls).bind("strategy id", "SYMBOL", None)
@@ -142,21 +142,6 @@ def check_strategy(cls: object) -> None:
         raise StrategyRejected(
             f"{cls.__name__}.__init__ must take (strategy_id, symbol, session_id=None): {error}"
         ) from None
-
-
-def _check_hooks(cls: type[BaseStrategy]) -> None:
-    for name in HOOKS:
-        check_hook(f"{cls.__name__}.{name}", getattr(cls, name))
-
-
-def check_hook(name: str, hook: object) -> None:
-    """Raise StrategyRejected for what would only make a coroutine or generator when called."""
-    if inspect.iscoroutinefunction(hook) or inspect.isasyncgenfunction(hook):
-        raise StrategyRejected(
-            f"{name} is async and would never run; write `def {name.rpartition('.')[2]}` without await"
-        )
-    if inspect.isgeneratorfunction(hook):
-        raise StrategyRejected(f"{name} is a generator and would never run; write it without yield")
 
 
 def _check_warmup_bars(cls: type[BaseStrategy]) -> None:

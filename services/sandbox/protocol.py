@@ -215,13 +215,15 @@ class LogLine(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag=True):
-    """A call raised; the host goes on with the next event."""
+    """A call raised at this place of the source; the host goes on with the next event."""
 
     seq: Number
     hook: Hook
     error: Name
     message: Short
     traceback: Annotated[str, Meta(max_length=LONGEST_TRACEBACK, pattern=READABLE)]
+    line: Line | None = None
+    column: Line | None = None
     timed_out: bool = False
 
 

@@ -125,6 +125,7 @@ def test_an_error_is_told_with_the_author_s_lines_and_none_of_ours(zygote: Zygot
         (failed,) = host.answers(BarEvent(bar(0)))
         assert isinstance(failed, Failed)
         assert (failed.hook, failed.error, failed.timed_out) == ("on_bar", "ZeroDivisionError", False)
+        assert (failed.line, failed.column) == (2, 12)
         assert 'File "strategy.py", line 2, in on_bar\n    return 1 / 0' in failed.traceback
         assert "services" not in failed.traceback
         host.round_trip()
@@ -147,11 +148,20 @@ def test_what_a_sealed_process_lacks_is_said_and_is_not_its_end(
     zygote: Zygote, statement: str, told: str
 ) -> None:
     with host_of(zygote) as host:
-        host.load(f"def on_bar(bar):\n    {statement}")
+        host.load(f"def on_bar(bar):\n    if bar.close:\n        {statement}")
         (failed,) = host.answers(BarEvent(bar(0)))
         assert isinstance(failed, Failed)
         assert told in failed.message
         host.round_trip()
+
+
+def test_an_import_that_will_fail_keeps_a_script_from_being_loaded(zygote: Zygote) -> None:
+    with host_of(zygote) as host:
+        answer = host.load("import json, os, numpy.no\nimport requests\n")
+    assert isinstance(answer, NotLoaded)
+    assert (answer.line, answer.column) == (1, 1)
+    assert answer.reason.startswith("no module 'numpy.no' in a sealed process")
+    assert "; line 2, column 1: no module 'requests' in a sealed process" in answer.reason
 
 
 def test_control_characters_and_half_characters_are_spelled_out(zygote: Zygote) -> None:

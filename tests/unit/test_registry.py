@@ -162,6 +162,15 @@ def test_a_hook_that_would_never_run_is_refused_with_what_to_write(hook: str, wr
     assert refusal(type("Idle", (Quiet,), {hook: wrong})) == said
 
 
+def test_a_method_that_no_session_could_call_is_refused_with_what_to_write() -> None:
+    class Misled(Quiet):
+        def on_bar(self) -> None:  # type: ignore[override]
+            """Nothing."""
+
+    assert refusal(Misled) == "Misled.on_bar(self) is called with the bar: write `def on_bar(self, bar):`"
+    assert refusal(type("Unset", (Quiet,), {"on_gap": None})) == "Unset.on_gap is None; it must be a method"
+
+
 @pytest.mark.parametrize("wrong", ["20", -1, 2.0, True, None, lambda _: 20])
 def test_warmup_bars_that_are_no_whole_number_are_refused(wrong: object) -> None:
     said = refusal(type("Cold", (Quiet,), {"warmup_bars": wrong}))

@@ -18,7 +18,7 @@ from models.saved_state import encode_state
 from models.session import Lifecycle
 from models.signal import Decision, derive_signal_id
 from services.sandbox.host.channel import Channel, Interruption
-from services.sandbox.host.loading import FILE
+from services.sandbox.host.place import FILE, place_of
 from services.sandbox.protocol import (
     LONGEST_LOG,
     LONGEST_MESSAGE,
@@ -168,7 +168,9 @@ class Caller:
 
 def _failed(seq: int, hook: Hook, error: BaseException) -> Failed:
     """Return what the worker is told of an error, cut to what a frame holds."""
+    line, column = None, None
     try:
+        line, column = place_of(error)
         message = readable(str(error))[:LONGEST_MESSAGE]
         own = error.with_traceback(_from_the_source_on(error.__traceback__))
         trace = "".join(traceback.format_exception(own, limit=-MOST_FRAMES))
@@ -180,6 +182,8 @@ def _failed(seq: int, hook: Hook, error: BaseException) -> Failed:
         error=readable(type(error).__name__)[:LONGEST_NAME],
         message=message,
         traceback=readable(_without_folders(trace))[-LONGEST_TRACEBACK:],
+        line=line,
+        column=column,
         timed_out=isinstance(error, StrategyTimedOut),
     )
 

@@ -11,8 +11,9 @@ from models.market_data import Bar, Trade
 from models.position import Position
 from services.sandbox.protocol import Load
 from strategies.base_strategy import BaseStrategy
+from strategies.hooks import HOOKS, check_handler
 from strategies.parameters import Parameter, Parameters, ParameterValues
-from strategies.registry import HOOKS, check_hook, check_strategy
+from strategies.registry import check_strategy
 
 
 def surroundings(load: Load) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def handlers_strategy(namespace: dict[str, Any], load: Load) -> BaseStrategy:
     if not {"on_bar", "on_trade"} & set(functions):
         raise StrategyRejected("neither on_bar nor on_trade is defined, so no market data would be answered")
     for name, function in functions.items():
-        check_hook(name, function)
+        check_handler(name, function)
     methods = {name: _method(function) for name, function in functions.items()}
     return _build("Handlers", methods, namespace, load)
 

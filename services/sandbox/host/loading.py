@@ -3,31 +3,21 @@
 import ast
 import linecache
 import sys
-import traceback
-from collections.abc import Iterator
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from models.errors import StrategyError
 from services.sandbox.host.forms import handlers_strategy, script_strategy, surroundings
-from services.sandbox.protocol import LONGEST_MESSAGE, Form, Load, readable
+from services.sandbox.host.place import FILE, place_of
+from services.sandbox.host.reading import NotLoadable, check_source, form_of
+from services.sandbox.host.seclusion import why_absent
+from services.sandbox.protocol import Form, Load
 from strategies.base_strategy import BaseStrategy
-from strategies.registry import HOOKS, check_strategy
+from strategies.registry import check_strategy
 from strategies.watching import watched_by
 
-FILE = "strategy.py"
 MODULE = "strategy"
 MOST_WARMUP_BARS = 10_000_000
-
-
-class NotLoadable(Exception):
-    """A source that makes no strategy; line and column count from 1, where they are known."""
-
-    def __init__(self, reason: str, line: int | None = None, column: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = readable(reason)[:LONGEST_MESSAGE]
-        self.line = line
-        self.column = column
 
 
 class LoadedStrategy(NamedTuple):
@@ -48,6 +38,7 @@ def load_strategy(load: Load) -> LoadedStrategy:
         tree = ast.parse(load.source, FILE)
         code = compile(tree, FILE, "exec")
         form = form_of(tree)
+        check_source(tree, form, why_absent)
         strategy = _make(form, code, load)
         _check_warmup_bars(strategy)
         watched = watched_by(strategy)
@@ -56,30 +47,6 @@ def load_strategy(load: Load) -> LoadedStrategy:
     except BaseException as error:  # noqa: BLE001 — a stranger's code: even SystemExit stays in it
         raise _explained(error) from None
     return LoadedStrategy(strategy, form, watched)
-
-
-def form_of(tree: ast.Module) -> Form:
-    """Tell a source's form by what it defines at its top: a strategy class, handlers, or neither."""
-    strategies = {"BaseStrategy", *_imported_from_strategies(tree)}
-    if any(isinstance(node, ast.ClassDef) and strategies & set(_base_names(node)) for node in tree.body):
-        return "class"
-    if any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in HOOKS for node in tree.body
-    ):
-        return "handlers"
-    return "script"
-
-
-def _base_names(node: ast.ClassDef) -> Iterator[str]:
-    """Yield what a class is made from, without the modules before it."""
-    for base in node.bases:
-        yield ast.unparse(base).rpartition(".")[2]
-
-
-def _imported_from_strategies(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "strategies":
-            yield from (alias.asname or alias.name for alias in node.names)
 
 
 def _make(form: Form, code: CodeType, load: Load) -> BaseStrategy:
@@ -125,10 +92,7 @@ def _check_warmup_bars(strategy: BaseStrategy) -> None:
 
 def _explained(error: BaseException) -> NotLoadable:
     """Say in one line what went wrong, and where in the source."""
-    line, column, text = None, None, ""
-    for frame, number in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == FILE:
-            line = number
+    (line, column), text = place_of(error), ""
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001 — a stranger's code: even the text of an error is

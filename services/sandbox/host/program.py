@@ -11,7 +11,8 @@ from services.sandbox.ending import BROKEN, OUT_OF_MEMORY
 from services.sandbox.filter import CHANNEL
 from services.sandbox.host.calls import Caller
 from services.sandbox.host.channel import Channel, Interruption
-from services.sandbox.host.loading import NotLoadable, load_strategy
+from services.sandbox.host.loading import load_strategy
+from services.sandbox.host.reading import NotLoadable
 from services.sandbox.host.seclusion import seclude
 from services.sandbox.orders import Start
 from services.sandbox.page import map_page

@@ -88,13 +88,22 @@ class Shelf:
     ) -> ModuleSpec | None:
         """Raise ImportError that says what there is."""
         del path, target
-        known = dict.fromkeys((*STANDARD_LIBRARY, "strategies", "models", "numpy", "pandas"))
-        here = {
-            module: None
-            for module in known
-            if module in sys.modules and module[0] != "_" and "." not in module
-        }
-        raise ModuleNotFoundError(f"no module {name!r} in a sealed process{suggest(name, here)}", name=name)
+        raise ModuleNotFoundError(_no_module(name), name=name)
+
+
+def why_absent(name: str) -> str | None:
+    """Return why a module cannot be imported once nothing is loaded any more; None for one that can."""
+    if name.startswith("."):
+        return "a stored file stands alone: it can import nothing that lies beside it"
+    return None if sys.modules.get(name) is not None else _no_module(name)
+
+
+def _no_module(name: str) -> str:
+    known = dict.fromkeys((*STANDARD_LIBRARY, "strategies", "models", "numpy", "pandas"))
+    here = {
+        module: None for module in known if module in sys.modules and module[0] != "_" and "." not in module
+    }
+    return f"no module {name!r} in a sealed process{suggest(name, here)}"
 
 
 def _in_one_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
