@@ -1,7 +1,7 @@
 """What hostile authors write, each with the end that it is to come to.
 
 The body of an attack is a function `attack(p)` of the source; what it returns, if it returns, is what it got.
-`p` are its parameters: the worker's process, an address in its memory, ports that listen, and so on.
+`p` are its parameters: the worker's process, addresses in its memory, ports that listen, and so on.
 """
 
 import platform
@@ -54,6 +54,38 @@ ATTACKS = [
         seen = ctypes.create_string_buffer(6)
         mine, theirs = Piece(ctypes.addressof(seen), 6), Piece(p.address, 6)
         libc.process_vm_readv(p.worker, ctypes.byref(mine), 1, ctypes.byref(theirs), 1, 0)
+        return seen.raw == b"SECRET"
+        """,
+    ),
+    Attack(
+        "reads the worker's memory as a file",
+        """
+        seen = ctypes.create_string_buffer(6)
+        memory = libc.open(f"/proc/{p.worker}/mem".encode(), os.O_RDONLY)
+        libc.pread(memory, seen, 6, ctypes.c_long(p.address))
+        return seen.raw == b"SECRET"
+        """,
+    ),
+    Attack(
+        "writes to the worker's memory as a file",
+        """
+        memory = libc.open(f"/proc/{p.worker}/mem".encode(), os.O_RDWR)
+        return libc.pwrite(memory, b"TAKEN!", 6, ctypes.c_long(p.spoiled)) == 6
+        """,
+    ),
+    Attack(
+        "looks where the worker's memory lies",
+        """
+        seen = ctypes.create_string_buffer(4096)
+        return libc.read(libc.open(f"/proc/{p.worker}/maps".encode(), 0), seen, 4096) > 0 and b"-" in seen.raw
+        """,
+    ),
+    Attack("lists what the worker has open", "return bool(os.listdir(f'/proc/{p.worker}/fd'))"),
+    Attack(
+        "reads a deleted file that the worker has open",
+        """
+        seen = ctypes.create_string_buffer(6)
+        libc.read(libc.open(f"/proc/{p.worker}/fd/{p.descriptor}".encode(), 0), seen, 6)
         return seen.raw == b"SECRET"
         """,
     ),

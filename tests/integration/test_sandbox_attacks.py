@@ -8,6 +8,7 @@ import ctypes
 import os
 import select
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ PR_SET_PTRACER = 0x59616D61
 ANYBODY = -1
 
 secret = ctypes.create_string_buffer(b"SECRET")
+spoiled = ctypes.create_string_buffer(b"INTACT")
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +60,14 @@ def sibling(sealed: Zygote) -> Iterator[SealedHost]:
 
 @pytest.fixture(scope="module")
 def targets(sibling: SealedHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryFile() as deleted:
+        deleted.write(secret.raw)
+        deleted.flush()
         yield {
             "worker": os.getpid(),
             "address": ctypes.addressof(secret),
+            "spoiled": ctypes.addressof(spoiled),
+            "descriptor": deleted.fileno(),
             "sibling": sibling.process.pid,
             "port": listener.getsockname()[1],
             "file": str(tmp_path_factory.mktemp("attack") / "written"),
@@ -130,6 +136,7 @@ def test_an_attack_gets_nothing(
             assert failed.error == attack.outcome
             host.round_trip()
     assert not Path(targets["file"]).exists()
+    assert spoiled.value == b"INTACT"
 
 
 @named(ATTACKS)
@@ -142,6 +149,7 @@ def test_the_same_attack_succeeds_without_the_seal(
             assert got not in {"got False", "got None", "got 0"}
     finally:
         Path(targets["file"]).unlink(missing_ok=True)
+        spoiled.value = b"INTACT"
 
 
 def over_budget(host: SealedHost) -> bool:
