@@ -1,9 +1,11 @@
 """A worker's part in a test of sealed hosts: spawn, load, send events, hear answers, learn of ends."""
 
 import queue
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any
 
 from models.market_data import Bar
@@ -29,6 +31,8 @@ from services.sandbox.protocol import (
 NOON = datetime(2026, 1, 28, 12, tzinfo=UTC)
 SECONDS = 20.0
 MEMORY_BYTES = 128 * 1024 * 1024
+ROUND_TRIPS = 31
+NOISE_SECONDS = 0.05
 
 
 def bar(minute: int = 0, close: float = 100.0) -> Bar:
@@ -113,6 +117,34 @@ class SealedHost:
         """End it, however it stands."""
         self.process.kill()
         self.process.close()
+
+
+class Neighbour:
+    """A host beside one that attacks, which is to answer as it did just before.
+
+    Judged by medians, since any one answer may wait for what else the machine does. An answer takes a tenth
+    of a millisecond; `NOISE_SECONDS` is far above what a busy machine adds to most of them.
+    """
+
+    def __init__(self, host: SealedHost) -> None:
+        self._host = host
+        self._calm = median(self._answer_seconds() for _ in range(ROUND_TRIPS))
+        self._during: list[float] = []
+
+    def answer(self) -> None:
+        """Have it answer once more while the attack goes on."""
+        self._during.append(self._answer_seconds())
+
+    def assert_undisturbed(self) -> None:
+        """Judge its answers during the attack, after enough of them."""
+        while len(self._during) < ROUND_TRIPS:
+            self.answer()
+        assert median(self._during) < self._calm + NOISE_SECONDS
+
+    def _answer_seconds(self) -> float:
+        begun = time.monotonic()
+        self._host.round_trip()
+        return time.monotonic() - begun
 
 
 @contextmanager
