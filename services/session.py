@@ -34,7 +34,10 @@ from strategies.base_strategy import BaseStrategy
 from strategies.watching import watched_by
 
 # Where the frames of a traceback are no author's.
-OURS = (f"{Path(__file__).parent}{os.sep}", str(inspect.getsourcefile(BaseStrategy)))
+OURS = (
+    f"{Path(__file__).parent}{os.sep}",
+    *(str(inspect.getsourcefile(each)) for each in (BaseStrategy, watched_by)),
+)
 LOG_SECONDS = 1.0
 GAP_FENCE = "gap_fence"
 TOO_MANY = "too_many_open_signals"

@@ -16,8 +16,15 @@ from services.commands.backtest_input import (
     tell_problems,
 )
 from services.commands.backtest_page import best_work, write_page
-from services.commands.backtest_search import Search, cell, check_lookahead, search, show_search
-from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
+from services.commands.backtest_search import (
+    Search,
+    cell,
+    check_lookahead,
+    search,
+    show_search,
+    warn_of,
+)
+from services.commands.output import AsJson, print_json, print_line, print_table
 from services.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -110,7 +117,9 @@ def backtest(
         )
     with parameters_that_fit():
         parameters_of(strategy_class, [f"{axis.name}={axis.values[0]}" for axis in axes])
-        watched = watched_symbols(strategy_class, options.symbols or (), options.parameters)
+        watched = watched_symbols(
+            strategy_class, options.symbols or (), options.parameters, options.call_seconds
+        )
         file = read_bars(data, symbols=options.symbols, watched=watched, timeframe=timeframe)
         tell_problems(file)
         work = Work(strategy_class, file.in_order(), options)
@@ -140,8 +149,7 @@ def _tell(played: "BacktestRun", *, as_json: bool) -> int:
         print_json(played.describe())
     else:
         _show(played)
-    for each in played.ended:
-        print_warning(f"{each.session_key} was given up at {each.time:%Y-%m-%d %H:%M}: {each.reason}")
+    warn_of(played.ended)
     return 1 if played.ended else 0
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from models.signal import Signal
+    from services.history.backtest_run import Ended
     from services.history.lookahead import Change
     from services.history.sweep import Axis, Trial
     from services.history.sweep_workers import Work
@@ -175,12 +176,13 @@ def _words(parameters: Mapping[str, Any]) -> str:
 
 
 def check_lookahead(work: "Work", cuts: int, *, as_json: bool) -> int:
-    """Play truncated data and print each signal that changed; 1 where there is one."""
+    """Play truncated data and print each signal that changed; 1 where there is one, or an end too early."""
     from services.history.lookahead import compare
 
     with progress_bar("runs", cuts + 1) as advance:
         found = compare(*work, cuts, advance)
     changes = found.changes
+    warn_of(found.ended)
     if as_json:
         print_json(
             {
@@ -190,19 +192,26 @@ def check_lookahead(work: "Work", cuts: int, *, as_json: bool) -> int:
                 "changes": [_described_change(change) for change in changes],
             }
         )
-        return 1 if changes else 0
+        return 1 if changes or found.ended else 0
     for change in changes:
         print_line(str(change))
     if changes:
         print_warning(
             f"what came later changed decisions at {len(changes)} of {found.cuts} cuts: it looks ahead"
         )
+    if changes or found.ended:
         return 1
     if not found.signals:
         print_warning(f"{work.strategy_class.name} decided nothing on these data: that says little")
     compared = f"{found.signals} signals, {found.cuts} cuts"
     print_line(f"{work.strategy_class.name} decides the same however much comes after: {compared}")
     return 0
+
+
+def warn_of(ended: Iterable["Ended"]) -> None:
+    """Name the sessions that were given up before the data ended, on stderr."""
+    for each in ended:
+        print_warning(f"{each.session_key} was given up at {each.time:%Y-%m-%d %H:%M}: {each.reason}")
 
 
 def _described_change(change: "Change") -> dict[str, Any]:

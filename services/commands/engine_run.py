@@ -72,6 +72,7 @@ def _request(given: Mapping[str, Any]) -> "EngineRequest":
             fill=given["fill"],
             repairs=tuple(given["repair"] or ()),
             seconds=given["timeout"],
+            call_seconds=load_settings().handler_deadline_max_ms / 1000,
         ),
         workers=given["workers"] or os.cpu_count() or 1,
         timeframe=given["timeframe"],

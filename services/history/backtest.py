@@ -8,17 +8,15 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from operator import attrgetter
-from threading import current_thread, get_ident, main_thread
 
 from models.errors import ConfigError
 from models.execution import ExecutionReport
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionState
 from models.signal import Signal
-from services.handler_alarm import HandlerAlarm
+from services.history.author_calls import alarm
 from services.history.backtest_run import BacktestRun, Ended
 from services.history.broker import PaperBroker
 from services.history.casting import identities, make_session, start, warm_up
@@ -50,8 +48,9 @@ def run(
     """
     began = time.perf_counter()
     past, events = _divided(events, options.start)
-    stage = _Stage(strategy_class, events, options)
-    with _alarm(stage.turn, options.call_seconds):
+    turn = Turn()
+    with alarm(turn, options.call_seconds):
+        stage = _Stage(strategy_class, events, options, turn)
         stage.begin(past)
         if progress is None:
             stage.play(events)
@@ -85,19 +84,15 @@ def _divided(events: Sequence[Event], start: datetime | None) -> tuple[Sequence[
     return (events[:cut], events[cut:]) if cut else ((), events)
 
 
-def _alarm(turn: Turn, seconds: float | None) -> AbstractContextManager[object]:
-    """Interrupt calls that take longer, where that can be done."""
-    if seconds is None or current_thread() is not main_thread():
-        return nullcontext()
-    turn.tenure.thread = get_ident()
-    return HandlerAlarm(turn, seconds)
-
-
 class _Stage:
     """The sessions of one run, their broker, and what passes between them."""
 
     def __init__(
-        self, strategy_class: type[BaseStrategy], events: Sequence[Event], options: BacktestOptions
+        self,
+        strategy_class: type[BaseStrategy],
+        events: Sequence[Event],
+        options: BacktestOptions,
+        turn: Turn,
     ) -> None:
         self.broker = PaperBroker(options)
         self.signals: list[Signal] = []
@@ -105,7 +100,7 @@ class _Stage:
         self.ended: list[Ended] = []
         self.letters: deque[tuple[Session, Letter]] = deque()
         self._now = options.started_at or events[0].timestamp
-        self.turn = Turn()
+        self.turn = turn
         self._risk = (
             None if options.risk is None else RiskOffice(options.risk, lambda: self._now, options.cash)
         )
@@ -116,7 +111,7 @@ class _Stage:
             if symbol not in known:
                 raise ConfigError(f"there are no bars of {symbol!r}")
         self._sessions = {
-            each.key: make_session(strategy_class, each, host, options)
+            each.key: make_session(strategy_class, each, host, options, turn)
             for each in identities(strategy_class, self.symbols, options, self._now)
         }
         self.routes: dict[str, tuple[Session, ...]] = dict.fromkeys(known, NO_SESSIONS)

@@ -2,18 +2,23 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
+from math import inf
 from typing import Any
 
-from models.errors import StrategyCrashed, StrategyError
+from models.errors import StrategyCrashed
 from models.market_data import Bar, Trade
 from models.session import AssetType, SessionIdentity, SessionState
+from services.history.author_calls import Candidate, alarm, contained
 from services.history.options import BacktestOptions
-from services.session import Session, SessionHost, explain
+from services.session import Session, SessionHost
 from services.turn import Turn
 from services.warm_up import tell_of_the_past
 from strategies.base_strategy import BaseStrategy
 from strategies.watching import watched_by
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def identities(
@@ -46,56 +51,55 @@ def make_session(
     identity: SessionIdentity,
     host: SessionHost,
     options: BacktestOptions,
+    turn: Turn,
 ) -> Session:
     """Make a session that has not started. Raises StrategyError when its strategy cannot be made."""
-    strategy = _build(
-        strategy_class, identity.strategy_id, identity.symbol, identity.session_id, options.parameters
-    )
-    session = Session(identity, strategy, host)
-    wanted: object = strategy.warmup_bars
-    if not isinstance(wanted, int) or wanted < 0:
-        raise StrategyCrashed(f"warmup_bars is {wanted!r}; it must be a whole number, 0 or more")
-    return session
+
+    def make() -> Session:
+        session = Session(identity, _build(strategy_class, identity, options.parameters), host)
+        wanted: object = session.strategy.warmup_bars
+        if not isinstance(wanted, int) or wanted < 0:
+            raise StrategyCrashed(f"warmup_bars is {wanted!r}; it must be a whole number, 0 or more")
+        return session
+
+    candidate = Candidate(identity, host.deadline_ms / 1000)
+    return contained(turn, candidate, f"{strategy_class.name} cannot be made", make)
 
 
 def watched_symbols(
-    strategy_class: type[BaseStrategy], symbols: Iterable[str], parameters: Mapping[str, Any]
+    strategy_class: type[BaseStrategy],
+    symbols: Iterable[str],
+    parameters: Mapping[str, Any],
+    call_seconds: float | None = None,
 ) -> set[str]:
     """Return which symbols the strategies of these symbols watch beside their own.
 
-    Raises StrategyError when one cannot be made.
+    Raises StrategyError when one cannot be made, or not within `call_seconds`.
     """
-    return {
-        watched
-        for symbol in symbols
-        for watched in watched_by(_build(strategy_class, strategy_class.name, symbol, None, parameters))
-    }
+    turn = Turn()
+    watched: set[str] = set()
+
+    def make(identity: SessionIdentity) -> None:
+        watched.update(watched_by(_build(strategy_class, identity, parameters)))
+
+    with alarm(turn, call_seconds):
+        for identity in identities(strategy_class, symbols, BacktestOptions(), NEVER):
+            candidate = Candidate(identity, call_seconds or inf)
+            what = f"{strategy_class.name} cannot be made"
+            contained(turn, candidate, what, partial(make, identity))
+    return watched
 
 
 def _build(
-    strategy_class: type[BaseStrategy],
-    strategy_id: str,
-    symbol: str,
-    session_id: str | None,
-    parameters: Mapping[str, Any],
+    strategy_class: type[BaseStrategy], identity: SessionIdentity, parameters: Mapping[str, Any]
 ) -> BaseStrategy:
-    try:
-        return strategy_class.build(strategy_id, symbol, session_id, parameters)
-    except StrategyError:
-        raise
-    except (Exception, SystemExit) as error:  # an author's code may raise anything
-        raise StrategyCrashed(f"{strategy_class.name} cannot be made: {explain(error)}") from error
+    return strategy_class.build(identity.strategy_id, identity.symbol, identity.session_id, parameters)
 
 
 def start(session: Session, turn: Turn) -> None:
     """Call `on_start`. Raises StrategyError for whatever it raises."""
-    try:
-        session.start(turn)
-    except StrategyError:
-        raise
-    except (Exception, SystemExit) as error:  # an author's code may raise anything
-        name = type(session.strategy).name
-        raise StrategyCrashed(f"{name} cannot be started: {explain(error)}") from error
+    what = f"{type(session.strategy).name} cannot be started"
+    contained(turn, session, what, partial(session.start, turn))
 
 
 def warm_up(sessions: Sequence[Session], past: Iterable[Bar | Trade], turn: Turn) -> None:

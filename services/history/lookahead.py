@@ -15,6 +15,7 @@ from msgspec import Struct
 from models.errors import ConfigError
 from models.signal import Signal
 from services.history.backtest import Event, run
+from services.history.backtest_run import Ended
 from services.history.options import BacktestOptions
 from strategies.base_strategy import BaseStrategy
 
@@ -39,11 +40,15 @@ class Change(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """How often the data were cut off, how many signals there were with all of them, and what changed."""
+    """How often the data were cut off, how many signals there were with all of them, and what changed.
+
+    `ended` are the sessions that were given up with all of them: their silence says nothing.
+    """
 
     cuts: int
     signals: int
     changes: tuple[Change, ...]
+    ended: tuple[Ended, ...] = ()
 
 
 def compare(
@@ -77,7 +82,7 @@ def compare(
                 changes.append(change)
         if progress is not None:
             progress(1)
-    return Comparison(len(lengths), len(whole.signals), tuple(changes))
+    return Comparison(len(lengths), len(whole.signals), tuple(changes), tuple(whole.ended))
 
 
 def _lengths(count: int, cuts: int) -> list[int]:

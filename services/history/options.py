@@ -47,7 +47,8 @@ class BacktestOptions:
     of the first event, name the session as live: signals have the ids that they have there.
 
     A call of the strategy that takes longer than `call_seconds` is interrupted, and the strategy given up, as
-    live; only in the main thread of a process that can be done. Without it a call may take for ever.
+    live; so is its making. Only in the main thread of a process that can be done. Without it a call may take
+    for ever.
 
     Raises ConfigError for a value out of range.
     """

@@ -12,6 +12,7 @@ from services.signals.wire import encode
 from strategies.registry import StrategyRegistry
 
 CASH = 1e15  # no order is too dear, as for the gateway of the live side
+CALL_SECONDS = 5.0  # as long as a start may take live
 
 
 def play(
@@ -30,7 +31,7 @@ def play(
 
 def _play(registry: StrategyRegistry, entry: Entry, events: Sequence[Bar | Trade]) -> list[bytes]:
     strategy = registry.get(entry.strategy)
-    symbols = {entry.symbol, *watched_symbols(strategy, [entry.symbol], {})}
+    symbols = {entry.symbol, *watched_symbols(strategy, [entry.symbol], {}, CALL_SECONDS)}
     heard = [event for event in events if event.symbol in symbols]
     options = BacktestOptions(
         cash=CASH,
@@ -38,5 +39,6 @@ def _play(registry: StrategyRegistry, entry: Entry, events: Sequence[Bar | Trade
         symbols=(entry.symbol,),
         strategy_id=entry.strategy,
         session_id=entry.session_id,
+        call_seconds=CALL_SECONDS,
     )
     return [encode(signal) for signal in run(strategy, heard, options).signals]

@@ -11,6 +11,21 @@ from tests.hook import receiving
 from tests.integration.command_line import command
 from tests.support import REPOSITORY, eventually, running_process
 
+HANGS = """
+from strategies.base_strategy import BaseStrategy
+
+class Hangs(BaseStrategy):
+    name = "hangs"
+
+    def __init__(self, strategy_id, symbol, session_id=None):
+        super().__init__(strategy_id, symbol, session_id)
+        while symbol == "S001":
+            pass
+
+    def on_bar(self, bar): pass
+    def on_trade(self, trade): pass
+"""
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -26,6 +41,25 @@ def test_a_run_is_told_as_json(database_url: str, data: Path) -> None:
     assert (told["status"], told["runs"], told["computed"], told["failed"]) == ("finished", 4, 4, 0)
     assert told["seconds_per_run"] > 0
     assert [each["place"] for each in told["ranking"]] == [1, 2]
+
+
+def test_a_strategy_that_hangs_is_a_line_of_the_table_and_the_rest_goes_on(
+    database_url: str, data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "hangs.py").write_text(HANGS)
+    ended = command(
+        *("engine", "run", "--strategies", "hangs,mock", "--data", str(data), "--workers", "1"),
+        DATABASE_URL=database_url,
+        LOG_LEVEL="ERROR",
+        STRATEGIES_PATH=str(folder),
+        HANDLER_DEADLINE_MAX_MS="300",
+    )
+    assert ended.code == 0
+    told = "hangs cannot be made: a call took longer than 0.3 s, in __init__, line "
+    assert f"failed: hangs on S001: {told}" in ended.output
+    assert "finished: 4 of 4 runs over 2 symbols, 4 computed, 0 were there, 1 failed" in ended.output
 
 
 def test_nothing_but_failures_is_a_failure(database_url: str, data: Path) -> None:

@@ -41,6 +41,35 @@ class Trouble(BaseStrategy):
 '''
 
 
+HANGS = """
+from strategies.base_strategy import BaseStrategy
+
+TIMES = {"S000": "making", "S001": "starting", "S002": "told"}
+
+
+class Hangs(BaseStrategy):
+    name = "hangs"
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.hang("making")
+
+    def on_start(self):
+        self.hang("starting")
+
+    def on_bar(self, bar):
+        self.hang("told")
+
+    def on_trade(self, trade):
+        pass
+
+    def hang(self, when):
+        if when == TIMES.get(self.symbol, "making"):
+            while True:
+                pass
+"""
+
+
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
@@ -138,6 +167,43 @@ def test_a_strategy_that_raises_hangs_or_dies_costs_its_own_run_alone(
     assert (again.progress.reused, again.progress.done, len(again.failures)) == (5, 1, 1)
     mended.write_text(mended.read_text().replace("raise ZeroDivisionError('no luck')", "pass"))
     assert run_engine(database, data, "raises,mock", folder=folder).failures == []
+
+
+def test_what_hangs_for_a_symbol_is_ended_there_with_the_line_where_it_was(
+    database: Database, data: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "hangs.py").write_text(HANGS)
+    summary = run_engine(database, data, "hangs,mock", folder=own, call_seconds=0.3)
+    assert (summary.status, summary.progress.done) == ("finished", 6)
+    line = HANGS[: HANGS.index("while")].count("\n") + 1
+    too_long = f"a call took longer than 0.3 s, in hang, line {line}"
+    assert summary.failures == [
+        ("hangs", "S000", f"hangs cannot be made: {too_long}"),
+        ("hangs", "S001", f"hangs cannot be started: {too_long}"),
+        ("hangs", "S002", too_long),
+    ]
+    assert query(database, "SELECT symbol, reason FROM backtest_runs WHERE status = 'failed'") == [
+        (symbol, reason) for _, symbol, reason in summary.failures
+    ]
+    again = run_engine(database, data, "hangs,mock", folder=own, call_seconds=0.4, resume=True)
+    assert again.progress.reused == 6  # how long a call may take is no part of what a result is
+
+
+def test_a_strategy_that_hangs_in_every_call_is_given_up_after_a_while(
+    database: Database, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "MOST_LOST", 2)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "hangs.py").write_text(HANGS.replace('"making", "S001": "starting"', '"told", "S001": "told"'))
+    summary = run_engine(database, data, "hangs,mock", folder=own, call_seconds=0.3)
+    assert [reason.partition(",")[0] for _, _, reason in summary.failures] == [
+        "a call took longer than 0.3 s",
+        "a call took longer than 0.3 s",
+        crew.GIVEN_UP.partition(",")[0],
+    ]
 
 
 def test_a_stopped_run_goes_on_to_the_same_tables(database: Database, data: Path) -> None:

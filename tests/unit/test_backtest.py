@@ -10,6 +10,7 @@ from models.market_data import Bar
 from models.session import SessionIdentity, SessionState
 from models.signal import Signal
 from services.history.backtest import run
+from services.history.casting import identities, make_session, start
 from services.history.options import BacktestOptions
 from services.routing import Router
 from services.session import Session, SessionHost, deliver_bar
@@ -164,6 +165,29 @@ def test_a_strategy_that_cannot_start_says_so() -> None:
 
     with pytest.raises(StrategyCrashed, match="no_start cannot be started: RuntimeError: no key"):
         run(NoStart, bars_from(PRICES))
+
+
+def test_a_strategy_whose_wishes_cannot_be_had_says_so() -> None:
+    class Undecided(Scripted):
+        name = "undecided"
+
+        @property
+        def watched_symbols(self) -> tuple[str, ...]:  # type: ignore[override]  # an author's mistake
+            raise LookupError("which ones?")
+
+    with pytest.raises(StrategyCrashed, match=r"undecided cannot be made: LookupError: which ones\?"):
+        run(Undecided, bars_from(PRICES))
+
+
+def test_nothing_after_a_start_counts_as_a_part_of_it() -> None:
+    turn = Turn()
+    [named] = identities(Scripted, ["AAPL"], BacktestOptions(), FIRST)
+    session = make_session(Scripted, named, _host([]), BacktestOptions(), turn)
+    assert turn.session is None
+
+    start(session, turn)
+
+    assert turn.session is None
 
 
 def test_a_strategy_that_answers_every_refusal_does_not_hang() -> None:

@@ -9,9 +9,12 @@ import pytest
 from models.market_data import Bar, Trade
 from services.history.feed import message_of
 from services.history.replay import Message
+from services.parity import past
 from services.parity.comparison import differences
 from services.parity.gateway import RememberingGateway
-from services.parity.lineup import events_of
+from services.parity.lineup import Entry, events_of
+from strategies.registry import StrategyRegistry
+from tests.unit.playing import Scripted, bars_from, scripted
 
 START = datetime(2026, 1, 28, 10, tzinfo=UTC)
 
@@ -60,6 +63,31 @@ def test_events_are_those_that_a_worker_delivers() -> None:
         Message(0.0, "market_data:IBM", b"{}"),
     ]
     assert list(events_of(messages)) == [bar, trade, later, trade]
+
+
+def test_what_hangs_before_its_first_bar_is_not_played_and_says_where(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NeverMade(Scripted):
+        name = "never_made"
+
+        def __init__(self, *given: str) -> None:
+            super().__init__(*given)
+            while True:
+                pass
+
+    monkeypatch.setattr(past, "CALL_SECONDS", 0.2)
+    entries = [Entry(name, "AAPL") for name in ("never_made", "planned")]
+
+    bodies, refused = past.play(
+        StrategyRegistry([NeverMade, scripted({1: ("BUY", 1.0)})]), entries, bars_from([(1.0, 1.0)] * 3)
+    )
+
+    assert {session: len(signals) for session, signals in bodies.items()} == {"planned-AAPL": 1}
+    assert list(refused) == ["never_made-AAPL"]
+    assert (
+        "never_made cannot be made: a call took longer than 0.2 s, in __init__" in refused["never_made-AAPL"]
+    )
 
 
 def test_the_gateway_sells_nothing_that_is_not_held() -> None:

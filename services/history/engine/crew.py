@@ -167,7 +167,7 @@ class Crew:
             except (EOFError, OSError):
                 reason = hand.ended()
             else:
-                self._lost[result.strategy] = 0
+                self._lost[result.strategy] = self._lost[result.strategy] + 1 if result.hung else 0
                 return result
         else:
             reason = f"it took longer than {self._setting.options.seconds:g} s"

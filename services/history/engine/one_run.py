@@ -7,6 +7,7 @@ from time import perf_counter
 
 from msgspec.structs import asdict
 
+from models.session import SessionState
 from models.signal import Signal
 from services.history.backtest import run
 from services.history.casting import watched_symbols
@@ -26,7 +27,8 @@ def run_one(
     """Run a backtest. Raises whatever the strategy raises when it is made or started."""
     begin = perf_counter()
     symbol, parameters = shelf.report.symbol, plan.strategy.parameters
-    watched = sorted(watched_symbols(cls, [symbol], parameters)) if plan.strategy.watches else []
+    asked = watched_symbols(cls, [symbol], parameters, options.call_seconds) if plan.strategy.watches else ()
+    watched = sorted(asked)
     rules = BacktestOptions(
         parameters=parameters,
         cash=options.cash,
@@ -34,9 +36,11 @@ def run_one(
         fee_bps=options.fee_bps,
         slippage_bps=options.slippage_bps,
         symbols=(symbol,),
+        call_seconds=options.call_seconds,
     )
     outcome = run(cls, library.together(shelf.bars, watched), rules)
-    reason = outcome.ended[0].reason if outcome.ended else None
+    ended = outcome.ended[0] if outcome.ended else None
+    reason = None if ended is None else ended.reason
     missing = library.missing(watched)
     return RunResult(
         run_id=plan.run_id,
@@ -45,6 +49,7 @@ def run_one(
         report=shelf.report,
         status="done" if reason is None else "failed",
         reason=f"{NOT_THERE}: {', '.join(missing)}" if missing and reason is None else reason,
+        hung=ended is not None and ended.state == SessionState.QUARANTINED,
         signals=len(outcome.signals),
         statistics={name: _finite(value) for name, value in asdict(outcome.statistics).items()},
         signal_lines=signal_lines(plan.run_id, outcome.signals),

@@ -11,19 +11,24 @@ from uuid import UUID, uuid5
 
 from msgspec import Struct, to_builtins
 
+from models.errors import StrategyError
+from services.history.casting import watched_symbols
 from services.history.engine.universe import SymbolSlice
 from services.history.options import FillRule
 from strategies.base_strategy import BaseStrategy
-from strategies.watching import watched_by
 
 NAMESPACE = UUID("5b0f9a52-3f1c-5f06-9d51-7f1f0d8e4c11")
 ROOT = Path(__file__).resolve().parents[3]
 # What turns signals into fills and fills into figures: a change of it makes every result another one.
 RULES_OF_RUNS = ("models/position.py", "services/session.py", "services/history/*.py")
+TIMES_ALLOWED = ("seconds", "call_seconds")
 
 
 class EngineOptions(Struct, frozen=True, kw_only=True):
-    """The rules that all runs of a batch share. `seconds` is the most that one of them may take."""
+    """The rules that all runs of a batch share.
+
+    `seconds` is the most that one of them may take, `call_seconds` that one call of a strategy may.
+    """
 
     cash: float = 100_000.0
     fee_bps: float = 0.0
@@ -31,12 +36,12 @@ class EngineOptions(Struct, frozen=True, kw_only=True):
     fill: FillRule = "next-open"
     repairs: tuple[str, ...] = ()
     seconds: float = 60.0
+    call_seconds: float | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return what a result depends on, as JSON: the time allowed is not part of it."""
         described: dict[str, Any] = to_builtins(self)
-        described.pop("seconds")
-        return described
+        return {name: value for name, value in described.items() if name not in TIMES_ALLOWED}
 
 
 class StrategyPlan(Struct, frozen=True):
@@ -81,18 +86,20 @@ def _derive(*parts: str | StrategyPlan | EngineOptions) -> str:
     return str(uuid5(NAMESPACE, json.dumps(told, sort_keys=True)))
 
 
-def plan_strategy(cls: type[BaseStrategy], parameters: Mapping[str, object]) -> StrategyPlan:
+def plan_strategy(
+    cls: type[BaseStrategy], parameters: Mapping[str, object], call_seconds: float | None = None
+) -> StrategyPlan:
     """Return the plan of a strategy. Raises StrategyRejected for parameters that do not fit."""
     values = dict(cls.parameters.bind(parameters))
-    return StrategyPlan(cls.name, values, code_hash(cls), _watches(cls, values))
+    return StrategyPlan(cls.name, values, code_hash(cls), _watches(cls, values, call_seconds))
 
 
-def _watches(cls: type[BaseStrategy], values: Mapping[str, Any]) -> bool:
+def _watches(cls: type[BaseStrategy], values: Mapping[str, Any], call_seconds: float | None) -> bool:
     """Tell whether it watches further symbols, by an instance of no real one; where it has none, it may."""
     try:
-        return bool(watched_by(cls.build(cls.name, "ANY", None, values)))
-    except Exception:  # noqa: BLE001 — an author's code; the run of each symbol tells what is wrong
-        return True
+        return bool(watched_symbols(cls, ["ANY"], values, call_seconds))
+    except StrategyError:
+        return True  # the run of each symbol tells what is wrong
 
 
 def code_hash(cls: type[BaseStrategy]) -> str:

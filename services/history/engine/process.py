@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from models.errors import StrategyTimedOut
 from services.history.engine.library import Library
 from services.history.engine.one_run import run_one
 from services.history.engine.plan import EngineOptions, RunPlan
@@ -89,10 +90,13 @@ def perform(
         try:
             yield run_one(registry.get(each.strategy.name), each, shelf, library, options)
         except BaseException as error:  # noqa: BLE001 — an author's code: even SystemExit stays in it
-            yield _failed(each, shelf.report, explain(error), perf_counter() - begin)
+            hung = isinstance(error, StrategyTimedOut)
+            yield _failed(each, shelf.report, explain(error), perf_counter() - begin, hung=hung)
 
 
-def _failed(each: RunPlan, report: SymbolReport, reason: str, seconds: float = 0.0) -> RunResult:
+def _failed(
+    each: RunPlan, report: SymbolReport, reason: str, seconds: float = 0.0, *, hung: bool = False
+) -> RunResult:
     return RunResult(
         run_id=each.run_id,
         data_hash=each.data_hash,
@@ -100,6 +104,7 @@ def _failed(each: RunPlan, report: SymbolReport, reason: str, seconds: float = 0
         report=report,
         status="failed",
         reason=reason,
+        hung=hung,
         seconds=seconds,
     )
 

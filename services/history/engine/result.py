@@ -19,8 +19,8 @@ class SymbolReport(Struct, frozen=True, kw_only=True):
 class RunResult(Struct, frozen=True, kw_only=True):
     """The result of a run.
 
-    `reason` says why it failed, or what it had to do without. `signal_lines` is what COPY takes of its
-    signals.
+    `reason` says why it failed, or what it had to do without; `hung` whether a call had to be interrupted.
+    `signal_lines` is what COPY takes of its signals.
     """
 
     run_id: str
@@ -29,6 +29,7 @@ class RunResult(Struct, frozen=True, kw_only=True):
     report: SymbolReport
     status: Literal["done", "failed"] = "done"
     reason: str | None = None
+    hung: bool = False
     signals: int = 0
     statistics: dict[str, Any] = {}
     signal_lines: str = ""

@@ -123,7 +123,9 @@ def _plans(request: EngineRequest, registry: StrategyRegistry) -> list[StrategyP
             raise ConfigError(f"--param {text}: {owner} is not among the strategies that are run")
         values[owner][parameter] = value
     try:
-        return [plan_strategy(registry.get(name), values[name]) for name in names]
+        return [
+            plan_strategy(registry.get(name), values[name], request.options.call_seconds) for name in names
+        ]
     except StrategyRejected as error:
         raise ConfigError(str(error)) from None
 
