@@ -2,6 +2,7 @@
 
 import hmac
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -111,8 +112,8 @@ class WorkerView:
 
     def command_execution(
         self, execution_id: str, command: Literal["stop", "pause", "resume"]
-    ) -> bool | None:
-        """Have an execution stopped, paused or resumed; None where there is none, false in a wrong state."""
+    ) -> Future[bool] | None:
+        """Have an execution stopped, paused or resumed; None where there is none. Done once it is written."""
         return self._shown.portfolio.command(execution_id, command)
 
     def _make_conditions(self) -> Conditions:

@@ -34,6 +34,6 @@ class NoPortfolio:
         """Return none."""
         return []
 
-    def command(self, execution_id: str, command: Command) -> bool | None:  # noqa: ARG002 — nobody knows it
+    def command(self, execution_id: str, command: Command) -> None:  # noqa: ARG002 — nobody knows it
         """Return None."""
-        return None
+        return

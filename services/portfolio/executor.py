@@ -8,6 +8,7 @@ the start: what is written is true, and orders go out under the ids that they ha
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from threading import Event, Thread
 from typing import NamedTuple
@@ -22,7 +23,6 @@ from models.portfolio_execution import Execution, ExecutionStatus
 from services.portfolio.execution_parts import Command, ExecutorParts
 from services.portfolio.execution_steps import ExecutionSteps
 from services.portfolio.execution_table import ExecutedElsewhere
-from services.portfolio.progress import may_resume
 from services.telemetry.logs import Throttle
 
 # Between two looks at the prices; reports and commands are taken at once. Seconds.
@@ -38,11 +38,17 @@ log = structlog.get_logger(__name__)
 
 
 class Letter(NamedTuple):
-    """Something that another thread wants done with an execution."""
+    """What another thread wants done with an execution; `done` is told whether that changed it."""
 
     key: str
     matter: ExecutionReport | PartialFill | Command
     words: str = ""
+    done: Future[bool] | None = None
+
+    def close(self, *, applied: bool) -> None:
+        """Tell whoever waits."""
+        if self.done is not None:
+            self.done.set_result(applied)
 
 
 class PortfolioExecutor:
@@ -104,15 +110,16 @@ class PortfolioExecutor:
             if order_id in execution.open_orders:
                 self._post(Letter(execution.key, fill))
 
-    def command(self, key: str, command: Command, words: str) -> bool | None:
-        """Take a command; None where no execution of this id is under way, false where it does not apply."""
-        execution = self._executions.get(key)
-        if execution is None:
+    def command(self, key: str, command: Command, words: str) -> Future[bool] | None:
+        """Take a command; None where no execution of this id is under way.
+
+        What is returned is done once the command is written down: true, or false where it does not apply.
+        """
+        if key not in self._executions:
             return None
-        if not _applies(execution, command):
-            return False
-        self._post(Letter(key, command, words))
-        return True
+        done: Future[bool] = Future()
+        self._post(Letter(key, command, words, done))
+        return done
 
     def owns(self, key: str) -> bool:
         """Whether signals of this key are of an execution."""
@@ -188,12 +195,15 @@ class PortfolioExecutor:
             letter = self._letters.popleft()
             execution = self._executions.get(letter.key)
             if execution is None:
+                letter.close(applied=False)
                 continue
             try:
-                self._keep(_contained(execution, partial(self._take, letter)))
+                changed = _contained(execution, partial(self._take, letter))
             except StorageUnavailable:
                 self._letters.appendleft(letter)  # once the executions are read again
                 raise
+            self._keep(changed)
+            letter.close(applied=changed is not execution)
             touched.add(letter.key)
         return touched
 
@@ -220,12 +230,3 @@ def _contained(execution: Execution, step: Callable[[Execution], Execution]) -> 
     except (StorageConflict, ArithmeticError) as error:
         log.exception("execution_step_refused", execution=execution.key)
         return replace(execution, status=ExecutionStatus.ERROR, reason=f"not recorded: {error}")
-
-
-def _applies(execution: Execution, command: Command) -> bool:
-    match command:
-        case "pause":
-            return execution.status is ExecutionStatus.ACTIVE and execution.state.closing is None
-        case "resume":
-            return may_resume(execution)
-    return execution.state.closing is None

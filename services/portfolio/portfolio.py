@@ -1,6 +1,7 @@
 """Portfolio executions as the worker has them: put together, started and stopped in order."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
@@ -142,8 +143,8 @@ class Portfolio:
         """Describe every execution that has not ended."""
         return self._view.executions()
 
-    def command(self, execution_id: str, command: Command) -> bool | None:
-        """Have an execution stopped, paused or resumed; None where there is none, false in a wrong state."""
+    def command(self, execution_id: str, command: Command) -> Future[bool] | None:
+        """Have an execution stopped, paused or resumed; None where there is none. See PortfolioExecutor."""
         return self._executor.command(execution_id, command, f"{command} by command")
 
     def _route(self, feed: PriceFeed) -> None:

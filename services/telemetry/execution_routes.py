@@ -1,5 +1,7 @@
 """Portfolio executions over HTTP: what there are, and the orders that a person gives them."""
 
+import asyncio
+from concurrent.futures import Future
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -10,7 +12,14 @@ Command = Literal["stop", "pause", "resume"]
 NOT_AUTHORISED = 401
 NOT_FOUND = 404
 CONFLICT = 409
+UNAVAILABLE = 503
 ACCEPTED = 202
+# How long a command may take to be written down.
+WRITE_SECONDS = 5.0
+NOT_WRITTEN = (
+    f"the command could not be written down within {WRITE_SECONDS:g} s: it is carried out once the database "
+    "answers, unless the worker ends before; GET /executions shows what came of it"
+)
 
 
 class Executions(Protocol):
@@ -22,8 +31,11 @@ class Executions(Protocol):
     def executions(self) -> list[dict[str, Any]]:
         """Every execution that has not ended, as values that JSON can hold."""
 
-    def command_execution(self, execution_id: str, command: Command) -> bool | None:
-        """Have one stopped, paused or resumed; None where there is none, false where that does not apply."""
+    def command_execution(self, execution_id: str, command: Command) -> Future[bool] | None:
+        """Have one stopped, paused or resumed; None where there is none.
+
+        Done once that is written down: true, or false where it does not apply.
+        """
 
 
 def execution_routes(view: Executions) -> APIRouter:
@@ -40,12 +52,17 @@ def execution_routes(view: Executions) -> APIRouter:
     ) -> Response:
         if not view.authorised(authorization.removeprefix("Bearer ")):
             return _refusal(NOT_AUTHORISED, "not_authorised", "send the CONTROL_TOKEN as a bearer token")
-        taken = view.command_execution(execution_id, command)
-        if taken is None:
+        written = view.command_execution(execution_id, command)
+        if written is None:
             return _refusal(
                 NOT_FOUND, "unknown_execution", f"no execution {execution_id} is under way in this worker"
             )
-        if not taken:
+        try:
+            # Not given up where it takes longer: whoever wants something closed wants it then, too.
+            applies = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(written)), WRITE_SECONDS)
+        except TimeoutError:
+            return _refusal(UNAVAILABLE, "not_written", NOT_WRITTEN)
+        if not applies:
             message = f"execution {execution_id} is not in a state to {command}: GET /executions shows it"
             return _refusal(CONFLICT, "not_applicable", message)
         return _json({"status": "accepted", "execution_id": execution_id, "command": command}, ACCEPTED)

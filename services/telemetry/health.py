@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -106,8 +107,8 @@ class WorkerView(Protocol):
 
     def command_execution(
         self, execution_id: str, command: Literal["stop", "pause", "resume"]
-    ) -> bool | None:
-        """Have an execution stopped, paused or resumed.
+    ) -> Future[bool] | None:
+        """Have an execution stopped, paused or resumed; None where there is none with this id.
 
-        None where there is none with this id, false where it is in no state for that.
+        Done once that is written down: true, or false where it is in no state for that.
         """

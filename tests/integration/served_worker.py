@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ class SomeWorker:
     broken: bool = False
     statuses: dict[str, str] = field(default_factory=dict)
     commanded: list[tuple[str, str]] = field(default_factory=list)
+    writes: bool = True
 
     def health(self) -> Health:
         if self.broken:
@@ -52,12 +54,15 @@ class SomeWorker:
     def executions(self) -> list[dict[str, Any]]:
         return [{"execution_id": key, "status": status} for key, status in self.statuses.items()]
 
-    def command_execution(self, execution_id: str, command: str) -> bool | None:
+    def command_execution(self, execution_id: str, command: str) -> Future[bool] | None:
         status = self.statuses.get(execution_id)
         if status is None:
             return None
         self.commanded.append((execution_id, command))
-        return (command, status) != ("resume", "active")
+        written: Future[bool] = Future()
+        if self.writes:
+            written.set_result((command, status) != ("resume", "active"))
+        return written
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from services.telemetry import execution_routes
 from tests.integration.served_worker import HOST, Served, serving
 
 TOKEN = {"Authorization": "Bearer open-sesame"}
@@ -38,6 +39,15 @@ def test_a_command_with_the_token_is_taken(served: Served, command: str) -> None
 def test_without_the_token_nothing_is_commanded(served: Served, headers: dict[str, str] | None) -> None:
     assert post(served, "/executions/one/stop", headers).status_code == 401
     assert served.worker.commanded == []
+
+
+def test_a_command_that_is_not_written_yet_is_not_called_accepted(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution_routes, "WRITE_SECONDS", 0.05)
+    served.worker.writes = False
+    reply = post(served, "/executions/one/stop", TOKEN)
+    assert (reply.status_code, reply.json()["error"]) == (503, "not_written")
 
 
 def test_what_cannot_be_done_is_said(served: Served) -> None:

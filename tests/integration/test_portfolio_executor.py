@@ -6,7 +6,9 @@ from itertools import cycle
 
 from models.risk import Approved, Reduced, Refused, Rule
 from services.db_client import Database
+from services.portfolio.execution_parts import Command
 from services.portfolio.execution_table import EXECUTOR_LOCK
+from tests.faults.databases import cursor_of
 from tests.integration.durable_outbox import execute
 from tests.integration.portfolio_stage import (
     Broker,
@@ -23,12 +25,31 @@ from tests.integration.portfolio_stage import (
 from tests.sample_approvals import approval_message
 from tests.support import eventually
 
+SECONDS = 10
+
 
 def bought(stage: Stage) -> None:
     """Let the contract's example buy 350 of each of its symbols at 100."""
     stage.approve()
     stage.see(AAPL=100, MSFT=100)
     eventually(lambda: [row["status"] for row in orders(stage.url)] == ["FILLED"] * 2)
+
+
+def applied(stage: Stage, key: str, command: Command, words: str = "by a test") -> bool:
+    """Give a command, and wait until it is written."""
+    done = stage.executor.command(key, command, words)
+    assert done is not None
+    return done.result(SECONDS)
+
+
+def waiting_for_a_lock(url: str) -> bool:
+    """Whether somebody waits for one in this database."""
+    with cursor_of(url) as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def kinds(url: str) -> list[str]:
@@ -248,14 +269,14 @@ def test_pause_resume_and_stop(database_url: str) -> None:
         bought(stage)
         key = str(execution(database_url)["execution_id"])
         assert stage.executor.command("unknown", "pause", "test") is None
-        assert stage.executor.command(key, "resume", "test") is False
-        assert stage.executor.command(key, "pause", "over lunch") is True
-        eventually(lambda: execution(database_url)["status"] == "paused")
+        assert applied(stage, key, "resume") is False
+        assert applied(stage, key, "pause", "over lunch") is True
+        assert execution(database_url)["status"] == "paused"
         assert execution(database_url)["reason"] == "over lunch"
         stage.see(AAPL=140)
-        assert stage.executor.command(key, "resume", "test") is True
+        assert applied(stage, key, "resume") is True
         eventually(lambda: len(orders(database_url)) == 4)
-        assert stage.executor.command(key, "stop", "by a test") is True
+        assert applied(stage, key, "stop", "by a test") is True
         eventually(lambda: execution(database_url)["status"] == "stopped")
         assert execution(database_url)["positions"] == {}
         assert execution(database_url)["stopped_at"] is not None
@@ -270,6 +291,21 @@ def test_pause_resume_and_stop(database_url: str) -> None:
         "strategy.execution.stopped",
     ]
     assert table(database_url, "position_snapshots", "snapshot_id")[-1]["positions"] == {}
+
+
+def test_a_command_is_done_only_when_it_is_written(database_url: str) -> None:
+    with running(database_url) as stage:
+        bought(stage)
+        key = str(execution(database_url)["execution_id"])
+        with cursor_of(database_url) as cursor:
+            cursor.execute("BEGIN; LOCK TABLE strategy_executions IN EXCLUSIVE MODE")
+            done = stage.executor.command(key, "pause", "over lunch")
+            assert done is not None
+            eventually(lambda: waiting_for_a_lock(database_url))
+            assert not done.done()
+            cursor.execute("COMMIT")
+        assert done.result(SECONDS) is True
+        assert execution(database_url)["status"] == "paused"
 
 
 def test_winding_down_closes_every_position(database_url: str) -> None:
