@@ -5,18 +5,16 @@ import re
 import time
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from config import Settings, load_settings
-from models.errors import ConfigError, StorageError, StrategyError
+from models.errors import ConfigError, StorageError, StrategyRejected
 from models.market_data import SYMBOL_PATTERN
-from services.commands.output import AsJson, print_json, print_line
-
-if TYPE_CHECKING:
-    from services.sandbox.protocol import Loaded
+from services.commands.code_trial import Trial, read_code, try_code
+from services.commands.output import AsJson, print_json, print_line, print_warning
 
 RELOAD_SECONDS = 30.0
 LOOK_SECONDS = 0.1
@@ -68,21 +66,14 @@ INSERT = """
 
 def validate_code(file: Path, symbol: str, param: list[str] | None, *, as_json: bool) -> None:
     """Print what a file of Python makes, or where it fails; then exit with 1."""
-    from services.commands.peers import CommandFailed
-
-    loaded: dict[str, Any] = {}
-    problems: list[str] = []
-    try:
-        loaded = _load(load_settings(), file, symbol, _parameters(param))
-    except CommandFailed as error:
-        problems.append(str(error))
+    _, trial = _tried(load_settings(), file, symbol, _parameters(param))
     if as_json:
-        print_json({"file": str(file), "valid": not problems, "problems": problems, **loaded})
-    elif loaded:
-        print_line(f"{file}: {loaded['name']} can run, {_FORMS[loaded['form']]}")
-    for problem in problems if not as_json else ():
-        print_line(problem)
-    if problems:
+        print_json({"file": str(file), "valid": not trial.problems, **trial.describe()})
+    elif not trial.problems:
+        _tell(file, trial)
+    for problem in trial.problems if not as_json else ():
+        print_line(f"{file}: {problem}")
+    if trial.problems:
         raise typer.Exit(1)
 
 
@@ -91,6 +82,9 @@ def put(
     name: Annotated[str, typer.Option(callback=check_name, help="What people call it.")],
     symbol: Annotated[str, typer.Option(callback=check_symbol, help="The symbol that it trades.")],
     param: Parameter = None,
+    untried: Annotated[
+        bool, typer.Option("--untried", help="Only read Python, and store what fails when it is tried.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Validate a file and store it in the catalogue; the same name and symbol again replaces its code.
@@ -99,10 +93,11 @@ def put(
     """
     settings = load_settings()
     parameters = _parameters(param)
-    loaded = _load(settings, file, symbol, parameters)
-    strategy_id, replaced = _store(settings, file, (name, symbol), parameters)
+    source, trial = _tried(settings, file, symbol, parameters, only_read=untried)
+    _check_storable(file, trial, untried=untried)
+    strategy_id, replaced = _store(settings, source, (name, symbol), parameters)
     if as_json:
-        print_json({"strategy_id": strategy_id, "replaced": replaced, **loaded})
+        print_json({"strategy_id": strategy_id, "replaced": replaced, **trial.describe()})
     else:
         print_line(f"{strategy_id}: {name} on {symbol}, {'replaced' if replaced else 'new'}")
         print_line(f"start it with: session start {symbol} --strategy {strategy_id}")
@@ -137,6 +132,26 @@ _FORMS = {
 }
 
 
+def _tell(file: Path, trial: Trial) -> None:
+    form = _FORMS[trial.form or "script"]
+    if trial.untried is None:
+        print_line(
+            f"{file}: {trial.name} can run, {form}; tried on a made-up market, {trial.signals} signals"
+        )
+    else:
+        print_line(f"{file}: {form}, and nothing that is wrong is plain to see")
+        print_warning(f"it was not tried: {trial.untried}")
+
+
+def _check_storable(file: Path, trial: Trial, *, untried: bool) -> None:
+    from services.commands.peers import CommandFailed
+
+    if trial.problems:
+        raise CommandFailed(f"{file}: {'; '.join(trial.problems)}")
+    if trial.untried is not None and not untried:
+        raise ConfigError(f"{file} cannot be tried here ({trial.untried}); --untried stores it all the same")
+
+
 def _parameters(given: list[str] | None) -> dict[str, Any]:
     """Return parameters as JSON has them: 3 is a number, true a truth value, anything else a text."""
     parameters: dict[str, Any] = {}
@@ -151,56 +166,36 @@ def _parameters(given: list[str] | None) -> dict[str, Any]:
     return parameters
 
 
-def _load(settings: Settings, file: Path, symbol: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return what a file makes. Raises CommandFailed with the line and column of what is wrong."""
-    from services.commands.peers import CommandFailed
-    from services.sandbox.opening import open_sandbox
-    from services.sandbox.protocol import Load
-    from services.sandbox.strikes import StrikeBook
-    from services.sandbox.ward import Ward
-
-    ward = Ward(lambda lost: open_sandbox(settings, lost), StrikeBook(None))
-    load = Load(
-        source=_read(file),
-        session_key="validate",
-        strategy_id="validate",
-        symbol=symbol,
-        session_id=None,
-        parameters=parameters,
-    )
+def _tried(
+    settings: Settings, file: Path, symbol: str, parameters: dict[str, Any], *, only_read: bool = False
+) -> tuple[str, Trial]:
+    """Return what a file holds, and what came of it."""
     try:
-        link = ward.open(load)
-    except StrategyError as error:
-        raise CommandFailed(f"{file}: {error}") from None
-    finally:
-        ward.stop(1.0)
-    loaded: Loaded = link.loaded
-    return {
-        "form": loaded.form,
-        "name": loaded.name,
-        "warmup_bars": loaded.warmup_bars,
-        "watched_symbols": loaded.watched_symbols,
-        "code_hash": link.code_hash,
-    }
+        source = _read(file)
+    except StrategyRejected as error:
+        return "", Trial(problems=(str(error),))
+    if only_read:
+        return source, read_code(settings, source)
+    return source, try_code(settings, source, symbol, parameters)
 
 
 def _read(file: Path) -> str:
-    from services.commands.peers import CommandFailed
+    """Return what a file holds. Raises StrategyRejected for what is no source that could be stored."""
     from services.sandbox.protocol import LONGEST_SOURCE
 
     try:
         source = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(f"{file} cannot be read: {error}") from None
+        raise StrategyRejected(f"it cannot be read: {error}") from None
     if len(source) > LONGEST_SOURCE or "\0" in source:
-        raise CommandFailed(f"{file}: at most {LONGEST_SOURCE} characters are stored, and no NUL")
+        raise StrategyRejected(f"at most {LONGEST_SOURCE} characters are stored, and no NUL")
     if all(not line.strip() or line.lstrip().startswith("#") for line in source.splitlines()):
-        raise CommandFailed(f"{file} holds no code: write a class, handler functions or a script")
+        raise StrategyRejected("it holds no code: write a class, handler functions or a script")
     return source
 
 
 def _store(
-    settings: Settings, file: Path, named: tuple[str, str], parameters: dict[str, Any]
+    settings: Settings, source: str, named: tuple[str, str], parameters: dict[str, Any]
 ) -> tuple[str, bool]:
     """Write the row; return its id, and whether it was there."""
     from hashlib import sha256
@@ -210,7 +205,7 @@ def _store(
 
     if settings.database_url is None:
         raise ConfigError("DATABASE_URL is not set: the catalogue is the table strategies there")
-    source, values = _read(file), json.dumps(parameters, sort_keys=True)
+    values = json.dumps(parameters, sort_keys=True)
     strategy_hash = sha256("\0".join((*named, values, source)).encode()).hexdigest()
     database = Database(settings.database_url, size=1)
     try:

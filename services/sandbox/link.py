@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from queue import Empty, SimpleQueue
@@ -109,7 +109,7 @@ class Link:
 
     def await_loaded(self) -> None:
         """Wait until the source is loaded. Raises StrategyError where it makes no strategy."""
-        loaded = self._next(time.monotonic() + START_SECONDS)
+        loaded = self._next(time.monotonic() + START_SECONDS, "at the start")
         if not isinstance(loaded, Loaded):
             raise StrategyCrashed("the process of the strategy answers out of turn")
         self.loaded = loaded
@@ -141,6 +141,14 @@ class Link:
         self._ask(Told(SetPosition(position), time.monotonic()))
         self._ask(Told(self.listener.lifecycle, time.monotonic()))
         self.live = True
+
+    def try_out(self, told: Told) -> list[FromHost]:
+        """Tell code that is not live of something; return its answers once it is done.
+
+        Raises StrategyError where its process ends instead.
+        """
+        replies = self._answers_until(told, "there")
+        return [answer for answers in replies for each, answer in answers if each is told]
 
     def stop(self) -> None:
         """Have it stop after everything that it was told, say its state once more, and end."""
@@ -201,20 +209,25 @@ class Link:
 
     def _ask(self, asked: Told) -> None:
         """Tell something and act on the answers until it is done. Raises what was raised there."""
+        for answers in self._answers_until(asked, "at the start"):
+            self.listener.hear([each for each in answers if not isinstance(each[1], Failed | Done)])
+            for _, answer in answers:
+                if isinstance(answer, Failed):
+                    raise failure_of(answer)
+
+    def _answers_until(self, asked: Told, when: str) -> Iterator[list[Answer]]:
+        """Tell something and give the answers, as they come, until it is done."""
         self._say(asked)
         deadline = time.monotonic() + START_SECONDS
         while True:
-            answers = self._next(deadline)
+            answers = self._next(deadline, when)
             if isinstance(answers, Loaded):
                 continue
-            self.listener.hear([each for each in answers if not isinstance(each[1], Failed | Done)])
-            for told, answer in answers:
-                if isinstance(answer, Failed):
-                    raise failure_of(answer)
-                if isinstance(answer, Done) and told is asked:
-                    return
+            yield answers
+            if any(told is asked and isinstance(answer, Done) for told, answer in answers):
+                return
 
-    def _next(self, deadline: float) -> list[Answer] | Loaded:
+    def _next(self, deadline: float, when: str) -> list[Answer] | Loaded:
         try:
             answer = self._starting.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
@@ -224,7 +237,7 @@ class Link:
             raise StrategyCrashed(explain_refusal(answer))
         if isinstance(answer, Ending):
             error = StrategyQuarantined if answer.cause is Cause.FORBIDDEN_CALL else StrategyCrashed
-            raise error(f"its process ended at the start: {answer.reason}")
+            raise error(f"its process ended {when}: {answer.reason}")
         return answer
 
 

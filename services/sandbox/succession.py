@@ -18,8 +18,16 @@ def succeed(talk: Conversation, candidate: Conversation, exchange: Exchange) -> 
     """Have the host of `candidate`, which is loaded, go on for that of `talk`.
 
     The session's events wait meanwhile; nothing is told twice, nothing left out. Raises StrategyError where
-    the candidate does not start with the state that is handed over; then the old host goes on.
+    the candidate does not start with the state that is handed over; then it ends and the old host goes on.
     """
+    try:
+        _succeed(talk, candidate, exchange)
+    except BaseException:
+        candidate.link.close()
+        raise
+
+
+def _succeed(talk: Conversation, candidate: Conversation, exchange: Exchange) -> None:
     if set(candidate.link.watched_symbols) != set(talk.link.watched_symbols):
         raise StrategyRejected("it watches other symbols than the code that runs: stop and start the session")
     held: SimpleQueue[Handover | None] = SimpleQueue()

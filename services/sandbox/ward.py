@@ -34,7 +34,7 @@ class Ward:
     """Hosts by session key.
 
     The zygote is made at the first need by `open_zygote`, which is told what to call when it is lost. `open`,
-    `reload` and `drain` wait; nothing else does.
+    `prepare`, `reload` and `drain` wait; nothing else does.
     """
 
     def __init__(
@@ -72,12 +72,7 @@ class Ward:
         with self._lock:
             self._talks[key] = talk
         started = time.monotonic()
-        try:
-            self._spawn(talk)
-            talk.link.await_loaded()
-        except BaseException:
-            talk.link.close()
-            raise
+        self._load(talk)
         self.spawns += 1
         self.spawn_seconds += time.monotonic() - started
         return talk.link
@@ -121,14 +116,20 @@ class Ward:
         talk = self._talks.get(key)
         if talk is None or talk.wire is None:
             raise StrategyError(f"session {key} has no process that runs now")
-        candidate = self._make_talk(load)
+        succeed(talk, self._load(self._make_talk(load)), self.exchange)
+
+    def prepare(self, load: Load) -> Link:
+        """Start a host that is of no session, and load it; it lives until it is closed. Raises as `open`."""
+        return self._load(self._make_talk(load)).link
+
+    def _load(self, talk: Conversation) -> Conversation:
         try:
-            self._spawn(candidate)
-            candidate.link.await_loaded()
-            succeed(talk, candidate, self.exchange)
+            self._spawn(talk)
+            talk.link.await_loaded()
         except BaseException:
-            candidate.link.close()
+            talk.link.close()
             raise
+        return talk
 
     def _make_talk(self, load: Load) -> Conversation:
         talk: Conversation
@@ -140,8 +141,7 @@ class Ward:
         with self._opening:
             if not self.started:
                 self.started = True
-                _, most = getrlimit(RLIMIT_NOFILE)
-                setrlimit(RLIMIT_NOFILE, (most, most))  # a host takes two descriptors
+                _allow_all_descriptors()
                 self.exchange.start()
                 self._nurse.start()
 
@@ -229,3 +229,9 @@ class Ward:
         except ConfigError as error:
             talk.link.condition = str(error)
             self._nurse.do(lambda: self._start_again(talk, last=last), PAUSES[1])
+
+
+def _allow_all_descriptors() -> None:
+    """Raise the limit to the highest: a host takes two."""
+    _, most = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (most, most))

@@ -82,7 +82,7 @@ def test_stored_code_has_its_own_limit_of_memory_and_not_that_of_the_worker(
 ) -> None:
     file = tmp_path / "large.py"
     file.write_text("def on_bar(bar):\n    kept = bytes(300 << 20)\n    send_signal('BUY', bar.close, 1)\n")
-    words = ("strategies", "put", str(file), "--name", "large", "--symbol", "AAPL", "--json")
+    words = ("strategies", "put", str(file), "--name", "large", "--symbol", "AAPL", "--untried", "--json")
     strategy = str(command(*words, DATABASE_URL=database_url).json["strategy_id"])
     settings = {"DATABASE_URL": database_url, "GATEWAY_URL": gateway.url, "MEMORY_STEP_MB": "256"}
     worker = start_worker(**settings, SANDBOX_MEMORY_MB="512")
@@ -97,7 +97,7 @@ def test_a_quarantine_holds_over_a_restart_until_a_person_lifts_it(
 ) -> None:
     file = tmp_path / "bad.py"
     file.write_text(FORBIDDEN)
-    words = ("strategies", "put", str(file), "--name", "bad", "--symbol", "AAPL", "--json")
+    words = ("strategies", "put", str(file), "--name", "bad", "--symbol", "AAPL", "--untried", "--json")
     strategy = str(command(*words, DATABASE_URL=database_url).json["strategy_id"])
     settings = {"DATABASE_URL": database_url, "GATEWAY_URL": gateway.url, "CONTROL_TOKEN": "open-sesame"}
     worker = start_worker(**settings)

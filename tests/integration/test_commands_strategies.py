@@ -49,6 +49,10 @@ def strategies(folder: Path, *words: str) -> Ended:
     return command("strategies", *words, STRATEGIES_PATH=str(folder))
 
 
+def validated(file: Path, **settings: str) -> Ended:
+    return command("strategies", "validate", str(file), "--json", **settings)
+
+
 def test_the_built_in_strategies_are_listed_with_what_they_do() -> None:
     ended = command("strategies", "list", "--json")
     assert ended.code == 0
@@ -142,7 +146,14 @@ def test_a_file_of_python_is_validated_in_each_of_its_forms(tmp_path: Path, sour
     [
         ("def on_bar(bar):\n    x = = 1\n", "line 2, column 9: SyntaxError: invalid syntax"),
         ("import nothing_of_this_name\ndef on_bar(bar): pass\n", "nothing_of_this_name"),
-        ("def on_bar(bar): pass\nraise ValueError('at once')\n", "ValueError: at once"),
+        ("def on_bar(bar): pass\nraise ValueError('at once')\n", "line 2, column 1: ValueError: at once"),
+        (
+            "def on_bar(): pass\n",
+            "line 1, column 1: on_bar() is called with the bar: write `def on_bar(bar):`",
+        ),
+        ("x = 1\ndef on_bars(bar): pass\n", "line 2, column 1: nobody calls on_bars; did you mean on_bar?"),
+        ("x = 1\n1 / 0\n", "line 2, column 1: on_bar raised ZeroDivisionError: division by zero"),
+        ("while bar.close: pass\n", "on_bar was interrupted there"),
         ("# nothing yet\n\n", "holds no code"),
         ("\0", "no NUL"),
     ],
@@ -160,6 +171,65 @@ def test_a_file_of_python_that_cannot_run_says_why_and_is_not_stored(
     stored = command(*put, DATABASE_URL=database_url)
     assert (stored.code, said in " ".join(stored.output.split())) == (1, True), stored.output
     assert command("strategies", "list", "--symbol", "AAPL", "--json", DATABASE_URL=database_url).json == []
+
+
+def test_everything_that_is_wrong_in_a_file_of_python_is_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import requests\ndef on_bar(bar, more): pass\ndef on_trades(trade): pass\n")
+    assert [each.partition(":")[0] for each in validated(file).json["problems"]] == [
+        "line 1, column 1",
+        "line 2, column 1",
+        "line 3, column 1",
+    ]
+    file.write_text("def on_bar(bar):\n    bar.last\ndef on_trade(trade):\n    {}[trade.symbol]\n")
+    assert validated(file).json["problems"] == [
+        "line 2, column 5: on_bar raised AttributeError: 'Bar' object has no attribute 'last'",
+        "line 4, column 5: on_trade raised KeyError: 'AAPL'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"SANDBOX": "insecure-dev"}, "SANDBOX=insecure-dev seals no code"),
+        (
+            {"SANDBOX_MODULES": "nothing_of_this_name"},
+            "SANDBOX_MODULES: nothing_of_this_name cannot be loaded",
+        ),
+    ],
+)
+def test_where_code_cannot_be_sealed_it_is_read_and_never_run(
+    tmp_path: Path, database_url: str, settings: dict[str, str], why: str
+) -> None:
+    file, trace = tmp_path / "mine.py", tmp_path / "trace"
+    file.write_text(f"import os\nos.mkdir({str(trace)!r})\ndef on_bar(bar): pass\n")
+    read = validated(file, **settings)
+    assert (read.code, read.json["valid"], read.json["name"]) == (0, True, None)
+    assert why in read.json["untried"]
+    put = ("strategies", "put", str(file), "--name", "mine", "--symbol", "AAPL")
+    refused = command(*put, DATABASE_URL=database_url, **settings)
+    assert (refused.code, "--untried stores it all the same" in refused.output) == (2, True), refused.output
+    stored = command(*put, "--untried", "--json", DATABASE_URL=database_url, **settings)
+    assert (stored.code, stored.json["replaced"]) == (0, False)
+    assert not trace.exists()
+    file.write_text("import requests\ndef on_bar(): pass\n")
+    problems = validated(file, **settings).json["problems"]
+    assert [each.partition(" is ")[0] for each in problems] == [
+        "line 1, column 1: no module 'requests' in a sealed process",
+        "line 2, column 1: on_bar()",
+    ]
+
+
+def test_what_fails_on_a_made_up_market_is_stored_only_where_that_is_asked_for(
+    tmp_path: Path, database_url: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def on_bar(bar):\n    return 1 / 0\n")
+    put = ("strategies", "put", str(file), "--name", "mine", "--symbol", "AAPL", "--json")
+    refused = command(*put, DATABASE_URL=database_url)
+    assert (refused.code, "line 2, column 12: on_bar raised" in refused.output) == (1, True), refused.output
+    stored = command(*put, "--untried", DATABASE_URL=database_url)
+    assert (stored.code, stored.json["untried"]) == (0, "--untried")
 
 
 @pytest.mark.parametrize(

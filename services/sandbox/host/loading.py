@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from models.errors import StrategyError
 from services.sandbox.host.forms import handlers_strategy, script_strategy, surroundings
 from services.sandbox.host.place import FILE, place_of
-from services.sandbox.host.reading import NotLoadable, check_source, form_of
+from services.sandbox.host.reading import NotLoadable, WhyAbsent, check_source, form_of
 from services.sandbox.host.seclusion import why_absent
 from services.sandbox.protocol import Form, Load
 from strategies.base_strategy import BaseStrategy
@@ -34,11 +34,8 @@ def load_strategy(load: Load) -> LoadedStrategy:
     Raises NotLoadable for everything that goes wrong in it.
     """
     linecache.cache[FILE] = (len(load.source), None, load.source.splitlines(keepends=True), FILE)
+    form, code = compile_source(load.source, why_absent)
     try:
-        tree = ast.parse(load.source, FILE)
-        code = compile(tree, FILE, "exec")
-        form = form_of(tree)
-        check_source(tree, form, why_absent)
         strategy = _make(form, code, load)
         _check_warmup_bars(strategy)
         watched = watched_by(strategy)
@@ -47,6 +44,23 @@ def load_strategy(load: Load) -> LoadedStrategy:
     except BaseException as error:  # noqa: BLE001 — a stranger's code: even SystemExit stays in it
         raise _explained(error) from None
     return LoadedStrategy(strategy, form, watched)
+
+
+def compile_source(source: str, why_absent: WhyAbsent) -> tuple[Form, CodeType]:
+    """Compile a source and look for what in it can never work; nothing of it is run.
+
+    Raises NotLoadable.
+    """
+    try:
+        tree = ast.parse(source, FILE)
+        code = compile(tree, FILE, "exec")
+        form = form_of(tree)
+        check_source(tree, form, why_absent)
+    except NotLoadable:
+        raise
+    except Exception as error:  # noqa: BLE001 — besides a SyntaxError: an interruption, memory, depth
+        raise _explained(error) from None
+    return form, code
 
 
 def _make(form: Form, code: CodeType, load: Load) -> BaseStrategy:
