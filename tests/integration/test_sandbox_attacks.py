@@ -60,7 +60,7 @@ def sibling(sealed: Zygote) -> Iterator[SealedHost]:
 
 @pytest.fixture
 def neighbour(sibling: SealedHost) -> Neighbour:
-    return Neighbour(sibling)
+    return Neighbour(sibling.round_trip)
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,19 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
 
 from models.session import SessionState
+from models.signal import Signal
 from services.sandbox.budgets import Budgets
+from services.sandbox.ending import Cause
 from services.sandbox.nursery import LEAST_PRIORITY
 from services.sandbox.strikes import StrikeBook
 from services.sandbox.ward import Ward
+from tests.sealed_hosts import Neighbour
 from tests.sealed_world import SealedWorld, warded
 
 COUNTING = """
@@ -18,7 +22,7 @@ seen = 0
 def on_bar(bar):
     global seen
     seen += 1
-    if bar.timestamp.minute == 2:
+    if symbol == "AAPL" and bar.timestamp.minute == 2:
         {}
     send_signal("BUY", 1.0, 1.0, metadata={{"seen": seen}})
 def get_state():
@@ -31,10 +35,23 @@ STUBBORN = """
                 while True: pass
             except BaseException: pass
 """
+WAITING = """
+        import sys
+        lock = sys.modules["_thread"].allocate_lock()
+        lock.acquire()
+        lock.acquire()
+"""
+WORKING = """
+import time
+def on_bar(bar):
+    until = time.process_time() + (0.05 if symbol == "AAPL" else 0)
+    while time.process_time() < until: pass
+"""
 SIGNALS_PER_EVENT = 50
 ABUSES = {
     "endless": ("while True: pass", "on_bar took too long"),
     "stubborn": (STUBBORN, "a call computed longer than"),
+    "waiting": (WAITING, "a call took longer than 2 s"),
     "greedy": ("list(bytearray(1 << 20) for _ in range(1 << 20))", "memory"),
     "leaving": ("import sys; sys.modules['posix']._exit(3)", "ended by itself with code 3"),
     "chatty": ("\n        while True: log.info('x' * 1000)", "lines in a second"),
@@ -47,6 +64,22 @@ def ward() -> Iterator[Ward]:
     budgets = Budgets(cpu_seconds=0.2, cpu_kill_seconds=0.5, signals_per_event=SIGNALS_PER_EVENT)
     with warded(budgets) as opened:
         yield opened
+
+
+def sent_of(world: SealedWorld, symbol: str) -> list[Signal]:
+    return [each for each in world.sent if each.symbol == symbol]
+
+
+def answers_of(world: SealedWorld, symbol: str) -> Callable[[], None]:
+    """Return what tells the session on this symbol of one more bar and waits for the signal in answer."""
+    minutes = count(1)
+
+    def answer() -> None:
+        minute = next(minutes)
+        world.bar(minute, symbol)
+        world.until(lambda: len(sent_of(world, symbol)) == minute)
+
+    return answer
 
 
 @pytest.mark.parametrize("abuse", ABUSES)
@@ -68,6 +101,45 @@ def test_a_host_over_budget_ends_and_goes_on_after_what_ended_it(ward: Ward, abu
     assert told() == [1, 3, 4]
     assert world.described(abuse)["reason"] is None
     assert len(world.sent) == 3 + (SIGNALS_PER_EVENT if abuse == "flooding" else 0)
+
+
+@pytest.mark.parametrize("abuse", ABUSES)
+def test_a_session_beside_one_that_is_over_budget_is_answered_as_before(ward: Ward, abuse: str) -> None:
+    statement, _ = ABUSES[abuse]
+    world = SealedWorld(ward, COUNTING.format(statement))
+    for symbol, key in (("AAPL", f"over-{abuse}"), ("MSFT", f"beside-{abuse}")):
+        world.manager.start_session(symbol, "counting", key)
+    world.deliver()
+    neighbour = Neighbour(answers_of(world, "MSFT"))
+    world.bar(2)
+    over = world.sealed(f"over-{abuse}").link
+    neighbour.assert_undisturbed(lambda: over.restarts == 0)
+    world.until(lambda: over.restarts == 1)
+    assert world.sealed(f"beside-{abuse}").link.restarts == 0
+
+
+def test_a_host_that_takes_more_than_its_share_of_a_core_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.sandbox.budgets.SHARE_SECONDS", 1.0)
+    monkeypatch.setattr("services.sandbox.exchange.SHARE_LOOK_SECONDS", 1.0)
+    budgets = Budgets(cpu_seconds=5.0, cpu_kill_seconds=5.0, wall_seconds=20.0, core_share=0.05)
+    with warded(budgets) as ward:
+        world = SealedWorld(ward, WORKING)
+        for symbol, key in (("AAPL", "busy"), ("MSFT", "modest")):
+            world.manager.start_session(symbol, "counting", key)
+        world.deliver()
+        busy, minutes = world.sealed("busy").link, count()
+
+        def is_over() -> bool:
+            if busy.idle:
+                minute = next(minutes)
+                world.bar(minute)
+                world.bar(minute, "MSFT")
+            return busy.restarts == 1
+
+        world.until(is_over)
+        assert "% of a core over 1 s" in str(world.described("busy")["reason"])
+        assert ward.ends == {Cause.CPU: 1}
+        assert world.sealed("modest").link.restarts == 0
 
 
 @pytest.mark.parametrize("own_fault", [True, False])
