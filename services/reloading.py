@@ -1,13 +1,17 @@
 """Running sessions of stored code go on with the code that the catalogue has now."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from hashlib import sha256
 
 import structlog
 from msgspec.structs import replace
 
-from models.errors import StrategyWorkerError
-from services.sandbox.link import Link
+from models.errors import StrategyRejected, StrategyWorkerError
+from models.market_data import Bar
+from services.sandbox.link import LAST_BARS, Link
+from services.sandbox.protocol import Load
+from services.sandbox.rehearsal import Rehearsal, sample_bars
 from services.sandbox.ward import Ward
 from services.strategy_source import SealedRecipe, StrategySource
 
@@ -66,6 +70,7 @@ class Reloader:
             return
         load = replace(link.load, source=recipe.source, parameters=dict(recipe.parameters))
         try:
+            self._rehearse(load, link.last_bars)
             self._ward.reload(key, load)
         except StrategyWorkerError as error:
             self._refused[key] = code_hash
@@ -75,6 +80,16 @@ class Reloader:
             self._refused.pop(key, None)
             log.info("strategy_reloaded", session=key, code_hash=code_hash)
             self._note(key, link, None)
+
+    def _rehearse(self, load: Load, bars: Sequence[Bar]) -> None:
+        """Have the code answer the last bars in a process of its own, from nothing; nobody hears its signals.
+
+        Raises StrategyError where it fails at each of them: made-up ones, where there are none yet.
+        """
+        with closing(self._ward.prepare(load)) as link:
+            failure = Rehearsal(link).failure_at(bars or sample_bars(load.symbol, LAST_BARS))
+        if failure is not None:
+            raise StrategyRejected(f"it answered none of the last bars when it was tried: {failure}")
 
     def _note(self, key: str, link: Link, condition: str | None) -> None:
         link.condition = condition

@@ -30,6 +30,7 @@ from services.sandbox.protocol import (
 from services.sandbox.told import Told
 
 START_SECONDS = 10.0
+LAST_BARS = 5
 
 Answer = tuple[Told, FromHost]
 Final = NotLoaded | Ending
@@ -83,6 +84,7 @@ class Link:
     """Port of one DynamicStrategy. Its methods are called by the thread that may call the session.
 
     `queue` is emptied by the conversation with the host, which sets `idle` when it finds nothing there.
+    `last_bars` are the newest that it was told of, for code that is to take over.
     """
 
     def __init__(self, load: Load, wake: Callable[[], None], close: Callable[[], None]) -> None:
@@ -98,6 +100,7 @@ class Link:
         self.watched_symbols: tuple[str, ...] = ()
         self.state: str | None = None
         self.condition: str | None = None
+        self.last_bars: tuple[Bar, ...] = ()
         self.conflated = 0
         self.lagging = False
         self.restarts = self.reloads = 0
@@ -123,6 +126,8 @@ class Link:
     def tell(self, event: Bar | Trade | ExecutionReport | Gap) -> None:
         """Queue an event of market data, a report or a gap."""
         listener = self.listener
+        if isinstance(event, Bar):
+            self.last_bars = (*self.last_bars[1 - LAST_BARS :], event)
         self._say(Told(event, listener.received_at, listener.is_warming_up))
 
     def reduce(self, event: Reduced) -> None:

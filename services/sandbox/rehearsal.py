@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -45,11 +45,12 @@ def sample_bars(symbol: str, count: int = BARS) -> list[Bar]:
 class Rehearsal:
     """What came of telling a link, whose code is loaded and not live, of a market.
 
-    `problems` has the first that went wrong in each handler, with its place; `signals` counts what the code
-    decided, its warm-up apart; `is_over` tells that its process can go on no more.
+    `problems` has the first that went wrong in each handler, with its place. `signals` counts what the code
+    decided, its warm-up apart; `most_signals` at one event are fine. Once it `is_over` its process can go on
+    no more.
     """
 
-    def __init__(self, link: Link, most_signals: int) -> None:
+    def __init__(self, link: Link, most_signals: int | None = None) -> None:
         self.signals = 0
         self.state: str | None = None
         self.is_over = False
@@ -73,6 +74,17 @@ class Rehearsal:
             self._tell_all(self._market())
             self._tell_all([Told(GetState()), Told(Lifecycle("stop", FIRST))])
 
+    def failure_at(self, bars: Sequence[Bar]) -> str | None:
+        """Start and answer these bars alone; return what goes wrong at every one, None where one is answered.
+
+        Nor is anything said where it does not start.
+        """
+        self._tell_all([Told(SetPosition(Position())), Told(Lifecycle("start", FIRST))])
+        if self._problems:
+            return None
+        failures = [self.is_over or self._tell(Told(bar)) for bar in bars]
+        return self.problems[0] if self.is_over or (failures and all(failures)) else None
+
     def _market(self) -> Iterator[Told]:
         loaded, symbol = self._link.loaded, self._link.load.symbol
         symbols = (*loaded.watched_symbols, symbol)
@@ -92,18 +104,20 @@ class Rehearsal:
                 return
             self._tell(told)
 
-    def _tell(self, told: Told) -> None:
-        """Tell one event, and then what became of the orders in answer to it."""
+    def _tell(self, told: Told) -> bool:
+        """Tell one event, and what became of the orders in answer to it; return whether the event failed."""
         told.received_at = time.monotonic()
         try:
             answers = self._link.try_out(told)
         except StrategyError as error:
             self.is_over = True
             self._note(_hook_of(told.event), f"{_hook_of(told.event)}: {error}")
-            return
-        decided = []
+            return True
+        decided, failed = [], False
+
         for answer in answers:
             if isinstance(answer, Failed):
+                failed = True
                 self._fail(answer)
             elif isinstance(answer, Decided) and not told.warm_up:
                 decided.append(answer)
@@ -112,10 +126,11 @@ class Rehearsal:
         self._count(told, decided)
         if not isinstance(told.event, ExecutionReport | Lifecycle):
             self._tell_all(Told(_filled(each, self._link.load.symbol)) for each in decided[:MOST_ANSWERED])
+        return failed
 
     def _count(self, told: Told, decided: list[Decided]) -> None:
         self.signals += len(decided)
-        if len(decided) > self._most_signals:
+        if self._most_signals is not None and len(decided) > self._most_signals:
             hook = _hook_of(told.event)
             self._note(f"{hook} signals", f"{hook} sent more than {self._most_signals} signals at one event")
 

@@ -1,6 +1,9 @@
 """Changed rows of the catalogue are taken up by running sessions, once each."""
 
+import pytest
+
 from services.reloading import Reloader
+from services.sandbox.ward import Ward
 from tests.sealed_world import SealedWorld, warded
 
 SOURCE = """
@@ -27,6 +30,67 @@ def test_changed_code_is_taken_up_by_itself_and_broken_code_is_tried_once() -> N
         world.settle()
         assert [each.metadata["version"] for each in world.sent] == [1, 2]
         assert changed == ["s1", "s1"]
+
+
+SCRIPT = "send_signal('BUY', 1.0, 1.0, metadata={'version': 1})"
+TAKEN = SCRIPT.replace("1}", "2}")
+
+
+def noted_after(world: SealedWorld, ward: Ward, source: str) -> str | None:
+    """Reload a session with this source; return what is noted of it."""
+    world.source = source
+    link = world.sealed("s1").link
+    before = link.reloads
+    Reloader(world, ward, lambda _: None).reload("counting")  # type: ignore[arg-type] # which plays the source
+    world.until(lambda: link.reloads > before)
+    reason = world.described("s1")["reason"]
+    return None if reason is None else str(reason)
+
+
+@pytest.mark.parametrize("bars", [0, 7])
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("x = 1\n1 / 0", "line 2, column 1: on_bar raised ZeroDivisionError: division by zero"),
+        ("import requests", "line 1, column 1: no module 'requests'"),
+        ("bar.close.no_such", "on_bar raised AttributeError"),
+        ("while True: pass", "on_bar was interrupted there"),
+        ("import sys\nsys.modules['posix'].getppid()", "its process ended there: it made a system call"),
+    ],
+)
+def test_a_script_that_answers_no_bar_does_not_take_over(source: str, reason: str, bars: int) -> None:
+    with warded() as ward:
+        world = SealedWorld(ward, SCRIPT)
+        world.manager.start_session("AAPL", "counting", "s1")
+        world.deliver()
+        for minute in range(bars):
+            world.bar(minute)
+        noted = noted_after(world, ward, source) or ""
+        assert "did not take over: " in noted
+        assert reason in noted
+        world.bar(bars + 1)
+        world.settle()
+        assert [each.metadata["version"] for each in world.sent] == [1] * (bars + 1)
+        assert (world.sealed("s1").link.restarts, ward.strikes.quarantined("s1")) == (0, None)
+
+
+def test_a_script_that_answers_some_of_the_last_bars_takes_over_with_the_old_one_s_state() -> None:
+    script = f"state['n'] = state.get('n', 0) + 1\n{SCRIPT}"
+    with warded() as ward:
+        world = SealedWorld(ward, script)
+        world.manager.start_session("AAPL", "counting", "s1")
+        world.deliver()
+        for minute in range(7):
+            world.bar(minute)
+        world.settle()
+        assert [bar.timestamp.minute for bar in world.sealed("s1").link.last_bars] == [2, 3, 4, 5, 6]
+        taken = (
+            f"state['n'] = state.get('n', 0) + 1\nif state['n'] < 3: 1 / 0\n{TAKEN[:-2]}, 'n': state['n']}})"
+        )
+        assert noted_after(world, ward, taken) is None
+        world.bar(8)
+        world.settle()
+        assert [each.metadata.get("n") for each in world.sent] == [None] * 7 + [8]
 
 
 def test_code_may_ask_for_longer_calls() -> None:
