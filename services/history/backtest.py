@@ -203,7 +203,7 @@ class _Stage:
     def _submit(self, signal: Signal, _received_at: float, barred: str | None) -> str | None:
         self.signals.append(signal)
         if barred is None:
-            self.broker.take(signal)
+            self.broker.take(signal, follows_bar=not isinstance(self.turn.event, Trade | Lifecycle))
         elif self._risk is not None:
             self._risk.release(signal.signal_id)
         return barred

@@ -37,10 +37,14 @@ class Fill(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class OpenOrder(Struct):
-    """An order that waits: what is left of it, what was filled, at which value, for which fee."""
+    """An order that waits: what is left of it, what was filled, at which value, for which fee.
+
+    One that `follows_bar` was decided when a bar of the time of its signal had ended.
+    """
 
     signal: Signal
     left: float
+    follows_bar: bool
     filled: float = 0.0
     paid: float = 0.0
     fee: float = 0.0
@@ -76,14 +80,18 @@ class PaperBroker:
         self._slippage = options.slippage_bps / BASIS_POINTS
         self._volume_share = options.volume_share
 
-    def take(self, signal: Signal) -> None:
-        """Take an order; it is filled at the earliest by the event that comes next."""
-        self.waiting.setdefault(signal.symbol, []).append(OpenOrder(signal, signal.quantity))
+    def take(self, signal: Signal, *, follows_bar: bool) -> None:
+        """Take an order; it is filled at the earliest by the event that comes next.
+
+        Where it `follows_bar`, one bar of its time has ended, so that the open of any other one is past.
+        """
+        self.waiting.setdefault(signal.symbol, []).append(OpenOrder(signal, signal.quantity, follows_bar))
 
     def trade(self, event: Bar | Trade) -> None:
         """Fill the orders that wait for this symbol, as far as what happens here allows.
 
-        An order waits on where an event is older than what it answered: a bar that began before.
+        An order waits on where an event is older than what it answered: a bar that began before, or with
+        a bar that it follows.
         """
         orders = self.waiting.pop(event.symbol)
         if isinstance(event, Trade):
@@ -94,7 +102,8 @@ class PaperBroker:
         left = []
         for order in orders:
             quantity = min(order.left, room)
-            if quantity <= 0.0 or event.timestamp < order.signal.timestamp:
+            since = order.signal.timestamp
+            if quantity <= 0.0 or (event.timestamp <= since and self._is_past(event, order, since)):
                 left.append(order)
                 continue
             room -= quantity
@@ -102,6 +111,12 @@ class PaperBroker:
                 left.append(order)
         if left:
             self.waiting[event.symbol] = left
+
+    def _is_past(self, event: Bar | Trade, order: OpenOrder, since: datetime) -> bool:
+        """Tell whether an event of this time, or an earlier one, came before the order."""
+        if isinstance(event, Bar) and not self.at_close and order.follows_bar:
+            return True
+        return event.timestamp < since
 
     def _execute(self, order: OpenOrder, quantity: float, market: float, time: datetime) -> bool:
         """Fill so much of an order, or reject the rest of it; tell whether the order is done."""

@@ -7,9 +7,11 @@ from typing import ClassVar
 import pytest
 
 from models.errors import ConfigError
-from models.market_data import Trade
+from models.execution import ExecutionReport
+from models.market_data import Bar, Trade
 from services.history.backtest import run
-from services.history.options import BacktestOptions
+from services.history.bars import in_order
+from services.history.options import BacktestOptions, FillRule
 from tests.unit.playing import FIRST, MINUTE, Scripted, bars_from, scripted
 
 PRICES = [(10.0, 11.0), (12.0, 13.0), (14.0, 15.0), (16.0, 17.0)]
@@ -135,6 +137,40 @@ def test_an_order_waits_for_a_bar_that_did_not_begin_before_it() -> None:
     played = run(scripted({0: ("BUY", 1.0)}), [trade, first, second])
 
     assert [fill.price for fill in played.fills] == [second.open]
+
+
+@pytest.mark.parametrize(
+    ("own", "fill", "prices"),
+    [
+        ("AAA", "next-open", [14.0, 16.0]),
+        ("ZZZ", "next-open", [14.0, 16.0]),
+        ("ZZZ", "close", [13.0, 15.0]),
+    ],
+)
+def test_what_answers_another_symbols_bar_is_not_filled_at_an_open_that_was_before_it(
+    own: str, fill: FillRule, prices: list[float]
+) -> None:
+    other = "MMM"
+
+    class Follows(Scripted):
+        name = "follows"
+        watched_symbols = (other,)
+
+        def on_bar(self, bar: Bar) -> None:
+            if bar.symbol == other:
+                self.seen += 1
+                if self.seen == 2:
+                    self.send_signal("BUY", bar.close, 1.0)
+
+        def on_execution(self, report: ExecutionReport) -> None:
+            if report.action == "BUY":
+                self.send_signal("SELL", 1.0, 1.0)
+
+    bars = in_order(bars_from(PRICES, symbol) for symbol in sorted((own, other)))
+    played = run(Follows, bars, BacktestOptions(symbols=(own,), fill=fill))
+
+    assert [bar.symbol for bar in bars[:2]] == sorted((own, other))
+    assert [each.price for each in played.fills] == prices
 
 
 @pytest.mark.parametrize(
