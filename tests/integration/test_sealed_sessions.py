@@ -9,12 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from models.errors import StrategyError
+from models.gap import Gap
 from models.session import SessionState
 from models.signal import Signal
 from services.sandbox.ward import Ward
 from strategies.base_strategy import BaseStrategy
 from tests.sealed_world import SealedWorld, warded
-from tests.unit.state_world import World
+from tests.unit.state_world import NOON, World
 
 SOURCE = """
 class Counting(BaseStrategy):
@@ -37,11 +38,28 @@ class Counting(BaseStrategy):
     def set_state(self, state):
         self.seen = state["seen"]
 """
+GAP = Gap(stream="bars", symbol="AAPL", since=NOON, until=NOON, reason="seq", missed=2)
 SEEING = """
 seen = []
 def on_bar(bar): seen.append(bar.timestamp.minute)
 def get_state(): return {"seen": seen}
 def set_state(state): seen[:] = state["seen"]
+"""
+
+
+NOTING = """
+class Noting(BaseStrategy):
+    warmup_bars = 3
+    def __init__(self, strategy_id, symbol, session_id=None):
+        super().__init__(strategy_id, symbol, session_id)
+        self.told = []
+    def note(self, what):
+        self.told.append(what)
+        self.send_signal("BUY", 1.0, 1.0, metadata={"told": list(self.told)})
+    def on_start(self): self.note("start")
+    def on_bar(self, bar): self.note(bar.timestamp.minute)
+    def on_gap(self, gap): self.note([gap.stream, gap.reason, gap.missed])
+    def on_trade(self, trade): pass
 """
 
 
@@ -51,13 +69,20 @@ def ward() -> Iterator[Ward]:
         yield opened
 
 
-def unsealed() -> type[BaseStrategy]:
+def unsealed(source: str = SOURCE) -> type[BaseStrategy]:
     names: dict[str, object] = {"BaseStrategy": BaseStrategy, "__name__": "strategy"}
-    exec(SOURCE, names)  # noqa: S102 — the same code, where there is no seal
-    strategy = names["Counting"]
+    exec(source, names)  # noqa: S102 — the same code, where there is no seal
+    strategy = list(names.values())[-1]
     assert isinstance(strategy, type)
     assert issubclass(strategy, BaseStrategy)
     return strategy
+
+
+def end_host(ward: Ward, key: str) -> None:
+    """End the host of a session from outside."""
+    wire = ward._talks[key].wire  # noqa: SLF001 — the process itself is meant
+    assert wire is not None
+    os.kill(wire.process.pid, signal.SIGKILL)
 
 
 def shown(signals: list[Signal]) -> list[tuple[object, ...]]:
@@ -97,13 +122,58 @@ def test_a_killed_host_goes_on_where_it_was_with_nothing_lost_or_twice(ward: War
         world.bar(minute)
         never_killed.bar(minute)
         if minute == 30:
-            talk = ward._talks["killed"]  # noqa: SLF001
-            assert talk.wire is not None
             world.states.save(world.session("killed"))
-            os.kill(talk.wire.process.pid, signal.SIGKILL)
+            end_host(ward, "killed")
     world.until(lambda: world.sealed("killed").link.restarts == 1)
     world.settle()
     assert shown(world.sent[1:]) == shown(never_killed.sent[1:])
+
+
+def test_a_gap_is_told_in_its_place_and_once_over_a_restart(ward: Ward) -> None:
+    world, never_killed = SealedWorld(ward, NOTING), World(unsealed(NOTING), idle=False)
+    for each in (world, never_killed):
+        each.manager.start_session("AAPL", each.strategy.name, "gap")
+        each.deliver()
+        each.bar(1)
+        each.session("gap").handle(GAP)
+        each.bar(2)
+    world.settle()
+    end_host(ward, "gap")
+    world.until(lambda: world.sealed("gap").link.restarts == 1)
+    for each in (world, never_killed):
+        each.bar(3)
+    world.settle()
+    sent, expected = (
+        [(each.signal_id, each.metadata["told"]) for each in played.sent[1:]]
+        for played in (world, never_killed)
+    )
+    assert sent == expected
+    assert sent[-1][1] == ["start", 1, ["bars", "seq", 2], 2, 3]
+
+
+def test_the_bars_that_were_kept_are_told_between_the_start_and_the_first_new_one(ward: Ward) -> None:
+    world = SealedWorld(ward, NOTING)
+    world.manager.start_session("AAPL", "counting", "first")
+    world.deliver()
+    for minute in range(1, 6):
+        world.bar(minute)
+    world.manager.start_session("AAPL", "counting", "late")
+    world.deliver()
+    world.bar(6)
+    world.settle()
+
+    def told() -> list[object]:
+        return [each.metadata["told"] for each in world.sent if each.session_key == "late"]
+
+    assert told() == [["start"], ["start", 3, 4, 5, 6]]
+    shown = world.described("late")
+    assert (shown["warmUpBars"], shown["warmUpSignals"], shown["position"]["expected"]) == (3, 3, 2.0)
+    end_host(ward, "late")
+    world.until(lambda: world.sealed("late").link.restarts == 1)
+    world.bar(7)
+    world.settle()
+    assert told()[2:] == [["start", 3, 4, 5, 6, 7]]
+    assert world.described("late")["warmUpSignals"] == 3
 
 
 def test_a_state_that_was_asked_for_before_a_bar_is_said_before_it_by_the_next_host_too(ward: Ward) -> None:
