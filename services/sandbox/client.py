@@ -62,15 +62,26 @@ class SandboxUnavailable(ConfigError):
 class HostProcess:
     """A host that runs: its channel, its page, and the ways to reach it that need no word of its own.
 
-    It may end at any time; `kill`, `interrupt`, `pause` and `resume` do nothing then.
+    It may end at any time; `kill`, `interrupt`, `pause` and `resume` do nothing then. Raises OSError where
+    there are no descriptors left.
     """
 
     def __init__(self, number: int, send: Callable[[Order], None]) -> None:
         self.number = number
         self.pid = 0
         self.page = CallPage()
-        self.channel, self.far_end = socket.socketpair()
+        try:
+            self.channel, self.far_end = socket.socketpair()
+        except OSError:
+            self.page.close()
+            raise
         self._send = send
+
+    def begin(self, pid: int) -> None:
+        """Note that it runs, as this process, and has its ends of the channel and the page."""
+        self.pid = pid
+        self.far_end.close()
+        self.page.close_descriptor()
 
     def kill(self) -> None:
         """End it at once."""
@@ -150,11 +161,14 @@ class Zygote:
         """Fork a host. `ended` is called once, when it has ended, on a thread of the zygote's.
 
         One that comes `last` has the processor when no other host wants it. The host says Sealed or NotSealed
-        first. Raises SandboxUnavailable when the system has no process left, or the zygote is gone.
+        first. Raises SandboxUnavailable when there is no process or descriptor left, or the zygote is gone.
         """
         with self._spawning:
             number = next(self._numbers)
-            host = HostProcess(number, self._send)
+            try:
+                host = HostProcess(number, self._send)
+            except OSError as error:
+                raise _not_forked(str(error.strerror)) from None
             self._ended[number] = ended
             try:
                 passed = [host.far_end.fileno(), host.page.descriptor]
@@ -167,9 +181,8 @@ class Zygote:
                 self._ended.pop(number, None)
                 host.close()
                 reason = answer.reason if isinstance(answer, NotSpawned) else "its zygote has ended"
-                raise SandboxUnavailable(f"no process can be forked for stored code: {reason}")
-        host.far_end.close()
-        host.pid = answer.pid
+                raise _not_forked(reason)
+        host.begin(answer.pid)
         return host
 
     def stop(self) -> None:
@@ -230,6 +243,10 @@ class Zygote:
                 ended(notice)
             except Exception:  # the next host's end is to be heard of, too
                 log.exception("host_end_unheard", number=notice.number)
+
+
+def _not_forked(reason: str) -> SandboxUnavailable:
+    return SandboxUnavailable(f"no process can be forked for stored code: {reason}")
 
 
 def _folders_of(*packages: str) -> list[str]:

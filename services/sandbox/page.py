@@ -16,11 +16,15 @@ _NUMBER = 8
 
 
 class CallPage:
-    """The worker's view. `descriptor` goes to the host with the channel; close both ends with `close`."""
+    """The worker's view. `descriptor` goes to the host with the channel. Raises OSError if none is left."""
 
     def __init__(self) -> None:
         self.descriptor = _page_in_memory() if sys.platform == "linux" else _page_in_a_file()
-        self._memory = mmap.mmap(self.descriptor, PAGE_BYTES, prot=mmap.PROT_READ)
+        try:
+            self._memory = mmap.mmap(self.descriptor, PAGE_BYTES, prot=mmap.PROT_READ)
+        except OSError:
+            self.close_descriptor()
+            raise
 
     def under_way(self) -> tuple[int, int] | None:
         """Return the event whose call is under way, and since when in ns; None between calls."""
@@ -31,6 +35,10 @@ class CallPage:
     def close(self) -> None:
         """Give the memory back; the host keeps its own mapping."""
         self._memory.close()
+        self.close_descriptor()
+
+    def close_descriptor(self) -> None:
+        """Give the descriptor back, once the host has it: the memory has one of its own."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1

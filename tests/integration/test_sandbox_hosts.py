@@ -1,8 +1,10 @@
 """A zygote and its sealed hosts, without attacks: what an honest author's code meets there."""
 
 import os
+import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -29,9 +31,10 @@ from services.sandbox.protocol import (
     SetState,
     State,
 )
-from tests.sealed_hosts import MEMORY_BYTES, NOON, bar, host_of, running
+from tests.sealed_hosts import MEMORY_BYTES, NOON, SealedHost, bar, host_of, running
 from tests.support import eventually
 
+DESCRIPTORS_TO_SPAWN = 4
 START = LifecycleEvent(Lifecycle("start", NOON))
 ECHO = """
 seen = {}
@@ -243,6 +246,47 @@ def test_a_paused_host_stands_still_until_it_is_resumed(zygote: Zygote) -> None:
         host.process.resume()
         eventually(lambda: not stopped())
         assert [type(each) for each in host.answers(BarEvent(bar(1)))] == [Decided]
+
+
+@contextmanager
+def descriptors_left(number: int) -> Iterator[None]:
+    """Have this process open no more than so many."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_descriptors()) + number + 2, limits[1]))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(number):
+            os.close(taken.pop())
+        yield
+    finally:
+        for each in taken:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def open_descriptors() -> set[int]:
+    return {int(each.name) for each in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.parametrize("left", range(DESCRIPTORS_TO_SPAWN))
+def test_where_descriptors_run_out_there_is_no_host_and_nothing_stays_open(zygote: Zygote, left: int) -> None:
+    before = open_descriptors()
+    with descriptors_left(left), pytest.raises(SandboxUnavailable, match="Too many open files"):
+        zygote.spawn(lambda _: None)
+    assert open_descriptors() == before
+
+
+def test_a_host_takes_two_descriptors_and_gives_them_back(zygote: Zygote) -> None:
+    before = len(open_descriptors())
+    with descriptors_left(DESCRIPTORS_TO_SPAWN):
+        host = SealedHost(zygote)
+    assert len(open_descriptors()) == before + 2
+    host.load(ECHO)
+    host.close()
+    assert len(open_descriptors()) == before
 
 
 def test_hosts_draw_random_numbers_of_their_own(zygote: Zygote) -> None:

@@ -1,9 +1,11 @@
 """Sessions of stored code: what a sealed strategy decides is what it would decide unsealed."""
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
 from threading import Event
+from typing import NoReturn
 
 import pytest
 from msgspec.structs import replace
@@ -200,6 +202,27 @@ def test_a_state_that_was_asked_for_before_a_bar_is_said_before_it_by_the_next_h
     world.write()
     saved = world.store.held["asked"]
     assert (saved.state, saved.last_bars["1m"].minute) == ('{"seen":[1]}', 1)
+
+
+def test_a_host_that_finds_no_descriptors_left_starts_when_there_are(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = SealedWorld(ward, SOURCE)
+    world.manager.start_session("AAPL", "counting", "short")
+    world.deliver()
+    world.settle()
+
+    def refuse() -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("services.sandbox.ward.PAUSES", (0.1, 0.1))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("services.sandbox.client.CallPage", refuse)
+        end_host(ward, "short")
+        world.until(lambda: "Too many open files" in str(world.described("short")["reason"]))
+    world.bar(1)
+    world.until(lambda: len(world.sent) == 2)
+    assert world.described("short")["reason"] is None
 
 
 def test_what_a_strategy_sends_as_it_stops_goes_out_and_its_state_is_saved(ward: Ward) -> None:
