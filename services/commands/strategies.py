@@ -10,7 +10,10 @@ from config import Settings, load_settings
 from models.errors import StrategyRejected
 from services.commands.catalogue import inspect, list_catalogue
 from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
-from services.commands.stored_code import Parameter, check_symbol, put, reload, validate_code
+from services.commands.put import put
+from services.commands.reload import reload
+from services.commands.rule_trial import try_rules
+from services.commands.stored_code import Parameter, check_symbol, parameters_of, validate_code
 
 if TYPE_CHECKING:
     from strategies.base_strategy import BaseStrategy
@@ -97,9 +100,6 @@ def validate(
     Python is loaded in a sealed process, as it is where it is stored by `strategies put`.
     """
     from strategies.folder import RULE_SUFFIXES
-    from strategies.registry import check_strategy
-    from strategies.rule_file import read_rule_file
-    from strategies.rule_strategy import strategy_of
 
     if file.suffix == ".py":
         validate_code(file, symbol, param, as_json=as_json)
@@ -108,20 +108,14 @@ def validate(
         raise typer.BadParameter(
             f"{file.name} is no file of rules; their names end in .yaml, of Python in .py"
         )
-    problems: list[str] = []
-    try:
-        strategy = strategy_of(read_rule_file(file))
-        check_strategy(strategy)
-    except StrategyRejected as error:
-        problems = str(error).split("; line ")
-        problems[1:] = [f"line {each}" for each in problems[1:]]
+    trial = try_rules(file, parameters_of(param))
     if as_json:
-        print_json({"file": str(file), "valid": not problems, "problems": problems})
-    elif not problems:
-        print_line(f"{file}: {strategy.name} can run")
-    for problem in problems if not as_json else ():
+        print_json({"file": str(file), "valid": not trial.problems, "problems": trial.problems})
+    elif not trial.problems:
+        print_line(f"{file}: {trial.name} can run")
+    for problem in trial.problems if not as_json else ():
         print_line(f"{file}: {problem}")
-    if problems:
+    if trial.problems:
         raise typer.Exit(1)
 
 

@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from strategies.registry import BUILT_IN, shipped_rules
+from models.errors import StrategyRejected
+from services.db_client import Database
+from services.strategy_source import StrategyRecipe, StrategySource
+from strategies.base_strategy import BaseStrategy
+from strategies.registry import BUILT_IN, StrategyRegistry, shipped_rules
 from tests.integration.command_line import Ended, command
 
 OWN = '''
@@ -251,9 +255,93 @@ def test_what_cannot_be_stored_is_wrong_use(tmp_path: Path, words: tuple[str, ..
     assert (ended.code, said in ended.output) == (2, True), ended.output
 
 
-def test_only_python_is_put(tmp_path: Path) -> None:
+RULES = """
+name: MINE
+parameters:
+  level: {type: int, from: 5, to: 50, default: 10}
+entry: close > level
+exit: close < level
+"""
+
+
+def put(file: Path, database_url: str, *words: str) -> Ended:
+    named = ("--name", "mine", "--symbol", "AAPL")
+    return command("strategies", "put", str(file), *named, *words, "--json", DATABASE_URL=database_url)
+
+
+def test_rules_are_put_and_run_with_their_parameters(tmp_path: Path, database_url: str) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("name: R\nentry: close > open\nexit: close < open\n")
+    file.write_text(RULES)
+    stored = put(file, database_url, "--param", "level=20")
+    assert (stored.code, stored.json["replaced"], stored.json["name"]) == (0, False, "MINE"), stored.output
+    row = stored.json["strategy_id"]
+    inspected = command("strategies", "inspect", row, "--json", DATABASE_URL=database_url).json
+    assert (inspected["runnable"], inspected["strategy"]["strategy_type"]) == (True, "RULES")
+    assert (found(database_url, row).name, found(database_url, row).parameters.level) == ("MINE", 20)
+
+    file.write_text(RULES.replace("MINE", "OTHER"))
+    again = put(file, database_url)
+    assert (again.json["replaced"], again.json["strategy_id"]) == (True, row)
+    assert (found(database_url, row).name, found(database_url, row).parameters.level) == ("OTHER", 10)
+
+
+def test_rules_take_the_place_of_code_of_the_same_name_and_code_that_of_rules(
+    tmp_path: Path, database_url: str
+) -> None:
+    rules, code = tmp_path / "mine.yml", tmp_path / "mine.py"
+    rules.write_text(RULES)
+    code.write_text("def on_bar(bar): pass\n")
+    row = put(code, database_url).json["strategy_id"]
+    assert put(rules, database_url).json["strategy_id"] == row
+    assert found(database_url, row).name == "MINE"
+    assert put(code, database_url).json["strategy_id"] == row
+    with pytest.raises(StrategyRejected, match="holds Python code"):
+        found(database_url, row)
+
+
+def found(database_url: str, row: str) -> BaseStrategy:
+    """Return what a session of this row would run."""
+    database = Database(database_url, size=1)
+    try:
+        recipe = StrategySource(StrategyRegistry(), database, "mock").find(row, "AAPL")
+    finally:
+        database.close()
+    assert isinstance(recipe, StrategyRecipe)
+    return recipe.strategy_class.build(row, "AAPL", None, recipe.parameters)
+
+
+@pytest.mark.parametrize(
+    ("text", "param", "said"),
+    [
+        (RULES.replace("close > level", "close > levl"), "level=20", "line 5: entry, column 9: "),
+        (RULES, "level=99", "level is 99; it must be at most 50"),
+        (RULES, "lvel=9", "no parameter 'lvel'; did you mean 'level'?"),
+        ("- a list", "level=20", "line 1: a file of rules has the parts"),
+        ("name: [", "level=20", "line "),
+    ],
+)
+def test_rules_that_cannot_run_are_neither_valid_nor_stored(
+    tmp_path: Path, database_url: str, text: str, param: str, said: str
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    ended = command("strategies", "validate", str(file), "--param", param, "--json")
+    assert (ended.code, said in ended.json["problems"][0]) == (1, True), ended.output
+    refused = put(file, database_url, "--param", param)
+    assert (refused.code, f"mine.yaml: {ended.json['problems'][0]}" in refused.output) == (1, True)
+    assert command("strategies", "list", "--symbol", "AAPL", "--json", DATABASE_URL=database_url).json == []
+
+
+@pytest.mark.parametrize("param", ["level=NaN", "level=1e999", "level=[-Infinity]"])
+def test_a_parameter_that_no_row_can_hold_is_wrong_use(tmp_path: Path, param: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(RULES)
+    ended = command("strategies", "validate", str(file), "--param", param)
+    assert (ended.code, "it must be finite" in ended.output) == (2, True), ended.output
+
+
+def test_only_python_and_rules_are_put(tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text(RULES)
     ended = command("strategies", "put", str(file), "--name", "mine", "--symbol", "AAPL")
-    assert ended.code == 2
-    assert "go into STRATEGIES_PATH" in " ".join(ended.output.split())
+    assert (ended.code, "is neither Python" in ended.output) == (2, True), ended.output
