@@ -126,6 +126,10 @@ class Meter:
             Cause.FLOOD, f"it sent more than {self._budgets.signals_per_second} signals in a second"
         )
 
+    def is_flood(self, of_event: int) -> bool:
+        """Tell whether so many signals are too many of one event, whatever was sent at others."""
+        return of_event > min(self._budgets.signals_per_event, self._budgets.signals_per_second)
+
     def line(self, now: float) -> tuple[bool, Ending | None]:
         """Count a log line; return whether it is kept, and why the host is to be killed, if it is."""
         self._refresh(now)

@@ -80,7 +80,8 @@ class Hearing:
             told.skip -= 1
             return None
         if not told.warm_up:
-            self._end(told, self._meter.signal(told.heard + 1, time.monotonic()))
+            ending = self._meter.signal(told.heard + 1, time.monotonic())
+            self._end(told, ending, spoils=self._meter.is_flood(told.heard + 1))
             if self._is_over:
                 return None
             if said.signal_id not in self._open_signals:
@@ -105,8 +106,8 @@ class Hearing:
             self._end(told, Ending(Cause.OUT_OF_MEMORY, f"{said.hook} had no memory left"))
         return None if told.done else (told, said)
 
-    def _end(self, told: Told, ending: Ending | None) -> None:
-        """Have the host killed for what it did in answer to this event, which no other is told."""
+    def _end(self, told: Told, ending: Ending | None, *, spoils: bool = True) -> None:
+        """Have the host killed for its answer to this event, which no other is told if that `spoils` it."""
         if ending is not None:
-            told.spoilt = True
+            told.spoilt = told.spoilt or spoils
             self.ending = self.ending or ending

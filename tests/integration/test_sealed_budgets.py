@@ -47,7 +47,13 @@ def on_bar(bar):
     until = time.process_time() + (0.05 if symbol == "AAPL" else 0)
     while time.process_time() < until: pass
 """
+THRICE = """
+def on_bar(bar):
+    for _ in range(3):
+        send_signal("BUY", 1.0, 1.0)
+"""
 SIGNALS_PER_EVENT = 50
+SIGNALS_PER_SECOND = 20
 ABUSES = {
     "endless": ("while True: pass", "on_bar took too long"),
     "stubborn": (STUBBORN, "a call computed longer than"),
@@ -62,6 +68,13 @@ ABUSES = {
 @pytest.fixture(scope="module")
 def ward() -> Iterator[Ward]:
     budgets = Budgets(cpu_seconds=0.2, cpu_kill_seconds=0.5, signals_per_event=SIGNALS_PER_EVENT)
+    with warded(budgets) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def busy_ward() -> Iterator[Ward]:
+    budgets = Budgets(cpu_seconds=5.0, cpu_kill_seconds=5.0, signals_per_second=SIGNALS_PER_SECOND)
     with warded(budgets) as opened:
         yield opened
 
@@ -116,6 +129,38 @@ def test_a_session_beside_one_that_is_over_budget_is_answered_as_before(ward: Wa
     neighbour.assert_undisturbed(lambda: over.restarts == 0)
     world.until(lambda: over.restarts == 1)
     assert world.sealed(f"beside-{abuse}").link.restarts == 0
+
+
+def test_an_event_that_only_met_a_broken_rate_is_told_to_the_next_host(
+    busy_ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.sandbox.budgets.RATE_SECONDS", 60.0)
+    world = SealedWorld(busy_ward, THRICE)
+    world.manager.start_session("AAPL", "counting", "rate")
+    world.deliver()
+    for minute in range(12):
+        world.bar(minute)
+    world.until(lambda: world.sealed("rate").link.restarts == 1)
+    assert "signals in a second" in str(world.described("rate")["reason"])
+    world.settle()
+    assert [each.timestamp.minute for each in world.sent] == [
+        minute for minute in range(12) for _ in range(3)
+    ]
+    assert len({each.signal_id for each in world.sent}) == 36
+
+
+def test_an_event_that_breaks_the_rate_by_itself_is_not(
+    busy_ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.sandbox.budgets.RATE_SECONDS", 60.0)
+    world = SealedWorld(busy_ward, COUNTING.format("while True: send_signal('BUY', 1.0, 1.0)"))
+    world.manager.start_session("AAPL", "counting", "alone")
+    world.deliver()
+    for minute in (2, 3):
+        world.bar(minute)
+    world.until(lambda: world.sealed("alone").link.restarts == 1)
+    world.settle()
+    assert [each.timestamp.minute for each in world.sent] == [2] * SIGNALS_PER_SECOND + [3]
 
 
 def test_a_host_that_takes_more_than_its_share_of_a_core_ends(monkeypatch: pytest.MonkeyPatch) -> None:
