@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -152,6 +152,7 @@ def make_schedule(stop: StopSignal) -> Callable[..., None]:
 
         request = _request(locals())
         due = Schedule.parse(when, ExchangeCalendar(calendar).is_open) if calendar else Schedule.parse(when)
+        due.due_after(datetime.now(UTC))  # where it never is, nothing is started
         with _service(request, stop, data_folder) as (service, database):
             _follow(due, name, service, database, request, stop)
 

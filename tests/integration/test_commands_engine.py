@@ -1,11 +1,13 @@
 """`engine run` and `engine schedule` as a shell sees them."""
 
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from services.db_client import Database
+from services.history import exchange
 from tests.engine_tables import write_universe
 from tests.hook import receiving
 from tests.integration.command_line import command
@@ -115,6 +117,28 @@ def test_a_schedule_catches_up_what_it_missed_tells_of_it_and_ends_at_sigterm(
     [told] = hook.received
     assert told["title"] == "Engine finished"
     assert told["message"].startswith("finished: 2 of 2 runs")
+
+
+def test_a_schedule_leaves_out_the_days_on_which_the_exchange_of_its_calendar_is_closed(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Closed:
+        """An exchange that never opens."""
+
+        def __init__(self, name: str) -> None:
+            asked.append(name)
+
+        def is_open(self, _: date) -> bool:
+            return False
+
+    monkeypatch.setattr(exchange, "ExchangeCalendar", Closed)
+    words = ("engine", "schedule", "15:30 Asia/Kolkata", "--strategies", "mock", "--data", str(data))
+    ended = command(*words, "--calendar", "XBOM", LOG_LEVEL="ERROR")
+    assert ended.code == 2
+    assert asked == ["XBOM"]
+    assert "is not due within a year: its days are closed" in ended.output
 
 
 def _outcome(database: Database) -> str:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.command_line import command
 
 DIRTY = """symbol,date,open,high,low,close,volume
@@ -34,6 +36,20 @@ def test_what_is_found_is_named_and_mended_only_where_asked_for(tmp_path: Path) 
         }
     ]
     assert file.read_text() == DIRTY
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the package does with pandas
+def test_with_a_calendar_each_day_without_a_bar_on_which_the_exchange_was_open_is_named(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "bars.csv"
+    # 15 January 2024 was a holiday in New York, the 17th was not.
+    days = ("2024-01-12", "2024-01-16", "2024-01-18")
+    rows = "".join(f"AAPL,{day},10,11,9,10,100\n" for day in days)
+    file.write_text(f"{DIRTY.partition(chr(10))[0]}\n{rows}")
+    [dirty] = command("engine", "check", "--data", str(file), "--calendar", "XNYS", "--json").json["dirty"]
+    assert dirty["findings"] == [{"kind": "gap", "count": 1, "examples": ["2024-01-17"]}]
+    assert command("engine", "check", "--data", str(file), "--json").json["dirty"] == []
 
 
 def test_a_table_names_the_symbols_to_look_at(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from threading import Event
+from typing import Any
 
 import pytest
 from msgspec.structs import asdict
@@ -106,6 +108,38 @@ def test_every_strategy_runs_over_every_symbol_and_is_ranked(database: Database,
     )
     assert best == summary.ranking[0].strategy
     assert mean == pytest.approx(average)
+
+
+def test_the_performance_of_a_strategy_is_that_of_its_runs(database: Database, data: Path) -> None:
+    write_universe(data, 5)
+    summary = run_engine(database, data, "mock,sma_cross,buy_and_hold")
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for name, signals, statistics in query(
+        database, "SELECT strategy, signals, statistics FROM backtest_runs"
+    ):
+        assert isinstance(statistics, dict)
+        runs.setdefault(str(name), []).append({"signals": signals, **statistics})
+    for ranked in summary.ranking:
+        own = runs.pop(ranked.strategy)
+        trades = sum(each["trades"] for each in own)
+        won = sum(round((each["win_rate"] or 0.0) * each["trades"]) for each in own)
+        earned = [each["total_return"] for each in own]
+        falls = [each["max_drawdown"] for each in own]
+        ratios = [each["sharpe_ratio"] for each in own if each["sharpe_ratio"] is not None]
+        assert (ranked.symbols, ranked.failed, ranked.trades) == (5, 0, trades)
+        assert ranked.signals == sum(each["signals"] for each in own)
+        assert ranked.mean_return == pytest.approx(fmean(earned))
+        assert ranked.mean_sharpe == pytest.approx(fmean(ratios))
+        assert ranked.mean_drawdown == pytest.approx(fmean(falls))
+        assert ranked.worst_drawdown == min(falls)
+        assert ranked.hit_rate == (won / trades if trades else None)
+        assert ranked.profitable == sum(each > 0 for each in earned) / 5
+    assert not runs
+    ratios = [ranked.mean_sharpe or 0.0 for ranked in summary.ranking]
+    assert ratios == sorted(ratios, reverse=True)
+    assert len(set(ratios)) == 3
+    assert any(0.0 < (ranked.profitable or 0.0) < 1.0 for ranked in summary.ranking)
+    assert any(0.0 < (ranked.hit_rate or 0.0) < 1.0 for ranked in summary.ranking)
 
 
 def test_a_run_of_the_engine_is_a_backtest_of_the_same_bars(database: Database, data: Path) -> None:

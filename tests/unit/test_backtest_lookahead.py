@@ -49,6 +49,29 @@ def test_a_strategy_that_knows_the_future_is_found() -> None:
     assert "nothing; with nothing after" in str(changes[0])
 
 
+def test_a_decision_that_only_differs_in_its_size_is_found() -> None:
+    class SizesByWhatComes(Scripted):
+        name = "sizes_by_what_comes"
+        lengths: ClassVar[list[int]] = []
+
+        def on_start(self) -> None:
+            self.lengths.append(0)
+
+        def on_bar(self, bar: Bar) -> None:
+            self.lengths[-1] += 1
+            if self.lengths[-1] == 2:
+                self.send_signal("BUY", bar.close, float(len(self.lengths)))
+
+    changes = compare(SizesByWhatComes, bars_from(PRICES), BacktestOptions(), cuts=2).changes
+
+    assert [
+        (each.whole and each.whole.quantity, each.truncated and each.truncated.quantity) for each in changes
+    ] == [
+        (1.0, 2.0),
+        (1.0, 3.0),
+    ]
+
+
 def test_a_strategy_that_looks_back_is_not() -> None:
     found = compare(LooksBack, bars_from(PRICES), BacktestOptions())
 

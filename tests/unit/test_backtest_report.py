@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ import pytest
 
 from services.history.backtest import run
 from services.history.backtest_run import BacktestRun
+from services.history.bars import hash_of
 from services.history.options import BacktestOptions
 from services.history.report import SweepShown, write_report
 from services.history.report_series import MOST_CANDLES, Candles, drawn_equity
+from services.history.statistics import drawdowns, monthly_returns, rolling_sharpe
 from services.history.sweep import Axis, Task, best_of, combinations
 from services.history.sweep_workers import Work, try_here
 from services.history.walk_forward import walk_forward
@@ -51,6 +53,38 @@ def test_the_page_holds_what_it_shows(tmp_path: Path) -> None:
     assert facts["Parameters"] == "fast = 2, slow = 5, cash = 10000.0"
     assert facts["Hash of the code"] == source_hash(SmaCross)
     assert re.fullmatch(r"[0-9a-f]{64}", facts["Hash of the data"])
+
+
+def test_the_page_has_months_drawdowns_and_a_rolling_ratio_of_the_same_curve(tmp_path: Path) -> None:
+    prices = [(100.0 + (n * n) % 17, 100.0 + (n * n * n) % 23) for n in range(200)]
+    played = run(SmaCross, bars_from(prices, step=timedelta(days=1)), OPTIONS)
+    write_report(tmp_path / "report.html", played, MADE)
+
+    data = _data(tmp_path / "report.html")
+    months = monthly_returns(played.equity)
+    assert len(months) == 8
+    assert {
+        f"{row['year']}-{number:02}": value
+        for row in data["years"]
+        for number, value in enumerate(row["months"], 1)
+        if value is not None
+    } == months
+    assert [row["year"] for row in data["years"]] == ["2026"]
+    assert data["years"][0]["total"] == pytest.approx(played.statistics.total_return)
+    assert data["equity"]["drawdown"] == [round(each, 6) for each in drawdowns(played.equity.values)]
+    rolling = [value for _, value in rolling_sharpe(played.equity, is_crypto=False)]
+    assert data["rolling"]["value"] == [None if value is None else round(value, 4) for value in rolling]
+    assert len(rolling) == 200 - 63
+
+
+def test_the_hash_of_the_data_is_that_of_the_bars_that_were_traded(tmp_path: Path) -> None:
+    hashes = set()
+    for number, bars in enumerate((BARS, BARS[:-1])):
+        page = tmp_path / f"{number}.html"
+        write_report(page, run(SmaCross, bars, OPTIONS), MADE)
+        hashes.add(dict(_data(page)["facts"])["Hash of the data"])
+    assert hashes == {hash_of(BARS), hash_of(BARS[:-1])}
+    assert len(hashes) == 2
 
 
 def test_the_page_loads_nothing(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from services.history.statistics import (
     win_rate,
 )
 from strategies.sma_cross import SmaCross
+from tests.unit.playing import bars_from, scripted
 
 EXACTLY = 1e-9
 DAY = timedelta(days=1)
@@ -141,6 +142,16 @@ def test_what_is_undefined_is_none() -> None:
     assert sortino_ratio([0.1, 0.2], 252.0) is None
     assert profit_factor([1.0, 2.0]) is None
     assert cagr([1e6], 252.0) is None
+
+
+def test_time_in_the_market_is_that_of_closed_trades_on_average_and_of_all_bars_as_a_share() -> None:
+    script = {0: ("BUY", 1.0), 2: ("SELL", 1.0), 3: ("BUY", 1.0), 7: ("SELL", 1.0), 8: ("BUY", 1.0)}
+
+    found = run(scripted(script), bars_from([(10.0, 10.0)] * 12)).statistics
+
+    assert found.trades == 2
+    assert found.avg_trade_duration == (2 * 60 + 4 * 60) / 2
+    assert found.exposure_time == (2 + 4 + 3) / 12  # of bars at whose close something was held
 
 
 def test_trades_are_counted_by_what_they_earned() -> None:

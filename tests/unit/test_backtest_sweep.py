@@ -123,6 +123,8 @@ def test_what_was_best_is_played_in_what_comes_next() -> None:
         assert fold.best.score("total_return") == max(each.total_return for each in alone)
         assert fold.tried is not None
         assert fold.tried.parameters == fold.best.parameters
+        proof = BacktestOptions(parameters=fold.best.parameters, start=BARS[(number + 1) * 100].timestamp)
+        assert fold.tried.statistics == run(SmaCross, BARS[: (number + 2) * 100], proof).statistics
     earned = chained_return(folds)
     assert earned is not None
     assert earned != 0.0
