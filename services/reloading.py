@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from hashlib import sha256
+from uuid import UUID
 
 import structlog
 from msgspec.structs import replace
@@ -14,6 +15,9 @@ from services.sandbox.protocol import Load
 from services.sandbox.rehearsal import Rehearsal, sample_bars
 from services.sandbox.ward import Ward
 from services.strategy_source import SealedRecipe, StrategySource
+
+NO_CODE = "no code"
+ROW_WITHOUT_CODE = "its row holds no Python any more: stop and start the session to run what is there now"
 
 log = structlog.get_logger(__name__)
 
@@ -30,38 +34,43 @@ class Reloader:
         self._changed = changed
         self._refused: dict[str, str] = {}
 
-    def reload(self, strategy_id: str) -> int:
-        """Have every session of a strategy go on with its code of now; return how many there are."""
-        keys = [key for key, link in self._ward.links().items() if link.load.strategy_id == strategy_id]
+    def reload(self, strategy_id: str) -> list[str]:
+        """Have every session of a strategy go on with its code of now; return their keys."""
+        wanted = _canonical(strategy_id)
+        keys = [
+            key for key, link in self._ward.links().items() if _canonical(link.load.strategy_id) == wanted
+        ]
         if keys:
-            self._ward.after(0.0, lambda: self._take_up(strategy_id, set(keys), by_hand=True))
-        return len(keys)
+            self._ward.after(0.0, lambda: self._take_up(set(keys), by_hand=True))
+        return keys
 
     def watch(self, seconds: float) -> None:
         """Look for changed code every so many seconds, from now on."""
         self._ward.after(seconds, lambda: self._look(seconds))
 
     def _look(self, seconds: float) -> None:
-        by_strategy: dict[str, set[str]] = {}
-        for key, link in self._ward.links().items():
-            by_strategy.setdefault(link.load.strategy_id, set()).add(key)
         try:
-            for strategy_id, keys in by_strategy.items():
-                self._take_up(strategy_id, keys, by_hand=False)
+            self._take_up(set(self._ward.links()), by_hand=False)
         finally:
             self.watch(seconds)
 
-    def _take_up(self, strategy_id: str, keys: set[str], *, by_hand: bool) -> None:
-        links = {key: link for key, link in self._ward.links().items() if key in keys}
+    def _take_up(self, keys: set[str], *, by_hand: bool) -> None:
+        for key, link in self._ward.links().items():
+            if key in keys:
+                self._renew(key, link, by_hand=by_hand)
+
+    def _renew(self, key: str, link: Link, *, by_hand: bool) -> None:
         try:
-            for key, link in links.items():
-                recipe = self._source.find(strategy_id, link.load.symbol)
-                if isinstance(recipe, SealedRecipe):
-                    self._swap(key, link, recipe, by_hand=by_hand)
+            recipe = self._source.find(link.load.strategy_id, link.load.symbol)
         except StrategyWorkerError as error:  # the row is gone or switched off, or the database is away
             if by_hand:
-                for key, link in links.items():
-                    self._note(key, link, f"its code was not reloaded: {error}")
+                self._note(key, link, f"its code was not reloaded: {error}")
+            return
+        if isinstance(recipe, SealedRecipe):
+            self._swap(key, link, recipe, by_hand=by_hand)
+        elif by_hand or self._refused.get(key) != NO_CODE:
+            self._refused[key] = NO_CODE
+            self._note(key, link, f"its code was not reloaded: {ROW_WITHOUT_CODE}")
 
     def _swap(self, key: str, link: Link, recipe: SealedRecipe, *, by_hand: bool) -> None:
         """Swap the code of one session; by itself only where it changed, and was not refused before."""
@@ -91,7 +100,15 @@ class Reloader:
         if failure is not None:
             raise StrategyRejected(f"it answered none of the last bars when it was tried: {failure}")
 
-    def _note(self, key: str, link: Link, condition: str | None) -> None:
-        link.condition = condition
+    def _note(self, key: str, link: Link, refusal: str | None) -> None:
+        link.condition = link.reload_refused = refusal
         link.reloads += 1
         self._changed(key)
+
+
+def _canonical(strategy_id: str) -> str:
+    """Return an id as the catalogue writes it: control events may write a UUID in another way."""
+    try:
+        return str(UUID(strategy_id))
+    except ValueError:
+        return strategy_id

@@ -111,6 +111,7 @@ class SealedSession(Session):
             "conflatedTrades": link.conflated,
             "restarts": link.restarts,
             "reloads": link.reloads,
+            "reloadRefused": link.reload_refused,
         }
         return shown
 

@@ -102,8 +102,8 @@ class WorkerView:
         self._shown.control.resume(key)
         return True
 
-    def reload(self, strategy_id: str) -> int:
-        """Have the sessions of stored code go on with the code of now; return how many there are."""
+    def reload(self, strategy_id: str) -> list[str]:
+        """Have the sessions of stored code go on with the code of now; return their keys."""
         return self._shown.reloader.reload(strategy_id)
 
     def executions(self) -> list[dict[str, Any]]:

@@ -56,8 +56,11 @@ def ask(url: str) -> requests.Response:
         return session.get(url, timeout=ANSWER_SECONDS, allow_redirects=False)
 
 
-def order_worker(settings: Settings, path: str) -> None:
-    """POST an order to the worker, with the CONTROL_TOKEN. Raises CommandFailed when it is not taken."""
+def order_worker(settings: Settings, path: str) -> Any:
+    """POST an order to the worker, with the CONTROL_TOKEN; return the JSON that it answers.
+
+    Raises CommandFailed when the order is not taken.
+    """
     if settings.control_token is None:
         raise ConfigError("CONTROL_TOKEN is not set: give the worker and this command the same one")
     address = worker_address(settings, settings.health_port)
@@ -71,8 +74,19 @@ def order_worker(settings: Settings, path: str) -> None:
             f"no worker answers at {address}: start it with `python main.py`, "
             "or set HTTP_HOST and HEALTH_PORT as the worker has them"
         ) from None
+    try:
+        said = answer.json()
+    except requests.JSONDecodeError:
+        said = {"message": answer.text[:300]}
+    if answer.status_code == requests.codes.unauthorized:
+        raise CommandFailed(
+            f"the worker at {address} does not take this CONTROL_TOKEN, or has none itself: "
+            "give the worker and this command the same one"
+        )
     if not answer.ok:
-        raise CommandFailed(f"the worker refuses (HTTP {answer.status_code}): {answer.text[:300]}")
+        why = said.get("message", said) if isinstance(said, dict) else said
+        raise CommandFailed(f"the worker refuses (HTTP {answer.status_code}): {why}")
+    return said
 
 
 def ask_worker(settings: Settings, path: str) -> Any:

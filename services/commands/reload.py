@@ -1,6 +1,7 @@
 """`strategies reload`: has what runs go on with the code that the catalogue has now."""
 
 import time
+from collections.abc import Iterable
 from threading import Event
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,8 +11,10 @@ import typer
 from config import Settings, load_settings
 from services.commands.output import AsJson, print_json, print_line
 
-RELOAD_SECONDS = 30.0
+# Without news of any session.
+PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.1
+OVER = {"STOPPED", "ERROR", "QUARANTINED"}
 
 
 def reload(
@@ -21,40 +24,72 @@ def reload(
     from services.commands.peers import CommandFailed, order_worker
 
     settings = load_settings()
-    before = {key: shown["reloads"] for key, (shown, _) in _sandboxed(settings, strategy_id).items()}
-    order_worker(settings, f"/strategies/{strategy_id}/reload")
-    after = _await_reload(settings, strategy_id, before)
+    before = _sandboxed(settings)
+    ordered = order_worker(settings, f"/strategies/{strategy_id}/reload")["keys"]
+    after = [
+        {"key": key, "codeHash": code_hash, "reason": reason, "same": code_hash == _hash_of(before.get(key))}
+        for key, code_hash, reason in _await_reload(settings, ordered, before)
+    ]
     if as_json:
-        print_json(
-            [{"key": key, "codeHash": s["codeHash"], "reason": why} for key, (s, why) in after.items()]
-        )
-    failed = {key: why for key, (_, why) in after.items() if why}
-    if failed:
-        raise CommandFailed("; ".join(f"session {key}: {why}" for key, why in failed.items()))
-    if not as_json:
-        for key, (shown, _) in after.items():
-            print_line(f"session {key} runs code {shown['codeHash']}")
+        print_json(after)
+    else:
+        for each in after:
+            if each["reason"] is None:
+                print_line(f"session {each['key']} runs code {each['codeHash']}{_as_before(each)}")
+    if failed := [f"session {each['key']}: {each['reason']}" for each in after if each["reason"]]:
+        raise CommandFailed("; ".join(failed))
 
 
-def _sandboxed(settings: Settings, strategy_id: UUID) -> dict[str, tuple[dict[str, Any], str | None]]:
-    """Return what the worker shows of the processes of a strategy, by session, with the reason."""
+def _as_before(reloaded: dict[str, Any]) -> str:
+    return ", the same as before" if reloaded["same"] else ""
+
+
+def _sandboxed(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return what the worker shows of the sessions that run stored code, by key."""
     from services.commands.peers import ask_worker
 
-    return {
-        each["key"]: (each["sandbox"], each["reason"])
-        for each in ask_worker(settings, "/sessions")
-        if each["strategyId"] == str(strategy_id) and "sandbox" in each
-    }
+    return {each["key"]: each for each in ask_worker(settings, "/sessions") if "sandbox" in each}
+
+
+def _hash_of(session: dict[str, Any] | None) -> str | None:
+    return None if session is None else session["sandbox"]["codeHash"]
 
 
 def _await_reload(
-    settings: Settings, strategy_id: UUID, before: dict[str, int]
-) -> dict[str, tuple[dict[str, Any], str | None]]:
-    deadline, never = time.monotonic() + RELOAD_SECONDS, Event()
+    settings: Settings, keys: Iterable[str], before: dict[str, dict[str, Any]]
+) -> list[tuple[str, str | None, str | None]]:
+    """Wait until every session was reloaded; return key, code that runs, and why it is the old one."""
+    waiting, never = dict.fromkeys(keys), Event()
+    outcomes: list[tuple[str, str | None, str | None]] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        shown = _sandboxed(settings, strategy_id)
-        if all(sandbox["reloads"] > before.get(key, 0) for key, (sandbox, _) in shown.items()):
-            return shown
+        shown = _sandboxed(settings)
+        for key in list(waiting):
+            session = shown.get(key)
+            if is_decided(before.get(key), session):
+                del waiting[key]
+                outcomes.append((key, _hash_of(session), _refusal(session)))
+                deadline = time.monotonic() + PATIENCE_SECONDS
+        if not waiting:
+            return outcomes
         if time.monotonic() > deadline:
-            return {key: (sandbox, why or "no answer yet") for key, (sandbox, why) in shown.items()}
+            late = f"no word of it for {PATIENCE_SECONDS:g} s; /sessions tells what becomes of it"
+            return [*outcomes, *((key, _hash_of(shown.get(key)), late) for key in waiting)]
         never.wait(LOOK_SECONDS)
+
+
+def is_decided(before: dict[str, Any] | None, now: dict[str, Any] | None) -> bool:
+    """Whether a session was reloaded, or can be no more."""
+    if now is None or now["state"] in OVER:
+        return True
+    reloads: int = now["sandbox"]["reloads"]
+    return reloads != (0 if before is None else before["sandbox"]["reloads"])
+
+
+def _refusal(session: dict[str, Any] | None) -> str | None:
+    if session is None:
+        return "it ended meanwhile"
+    if session["state"] in OVER:
+        return f"it is {session['state']}: {session['reason']}"
+    refusal: str | None = session["sandbox"]["reloadRefused"]
+    return refusal

@@ -49,9 +49,9 @@ class IntakeView:
         """Never; see `sessions`."""
         return False
 
-    def reload(self, strategy_id: str) -> int:  # noqa: ARG002 — whatever it is
+    def reload(self, strategy_id: str) -> list[str]:  # noqa: ARG002 — whatever it is
         """None; see `sessions`."""
-        return 0
+        return []
 
     def executions(self) -> list[dict[str, Any]]:
         """None: they are the worker's."""

@@ -100,6 +100,7 @@ class Link:
         self.watched_symbols: tuple[str, ...] = ()
         self.state: str | None = None
         self.condition: str | None = None
+        self.reload_refused: str | None = None
         self.last_bars: tuple[Bar, ...] = ()
         self.conflated = 0
         self.lagging = False

@@ -99,8 +99,8 @@ class WorkerView(Protocol):
     def resume(self, key: str) -> bool:
         """Have a session that was halted or quarantined run again; false when there is none with this key."""
 
-    def reload(self, strategy_id: str) -> int:
-        """Have the sessions of stored code go on with the code of now; return how many there are."""
+    def reload(self, strategy_id: str) -> list[str]:
+        """Have the sessions of stored code go on with the code of now; return their keys."""
 
     def executions(self) -> list[dict[str, Any]]:
         """Every portfolio execution that has not ended, as values that JSON can hold."""

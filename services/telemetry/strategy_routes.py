@@ -12,8 +12,8 @@ class StoredStrategies(Protocol):
     def authorised(self, token: str) -> bool:
         """Whether this token may give orders."""
 
-    def reload(self, strategy_id: str) -> int:
-        """Have the sessions of stored code go on with the code of now; return how many there are."""
+    def reload(self, strategy_id: str) -> list[str]:
+        """Have the sessions of stored code go on with the code of now; return their keys."""
 
 
 def strategy_routes(view: StoredStrategies) -> APIRouter:
@@ -26,10 +26,10 @@ def strategy_routes(view: StoredStrategies) -> APIRouter:
             return _json(
                 {"error": "not_authorised", "message": "send the CONTROL_TOKEN as a bearer token"}, 401
             )
-        if not (sessions := view.reload(strategy_id)):
+        if not (keys := view.reload(strategy_id)):
             message = f"no session of stored code runs strategy {strategy_id} in this worker"
             return _json({"error": "nothing_to_reload", "message": message}, 404)
-        return _json({"status": "reloading", "sessions": sessions}, 202)
+        return _json({"status": "reloading", "sessions": len(keys), "keys": keys}, 202)
 
     return router
 

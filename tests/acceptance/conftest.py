@@ -24,6 +24,7 @@ class LiveWorker:
 
     def __init__(self, process: RunningProcess, port: int, redis_url: str) -> None:
         self.process = process
+        self.port = port
         self.redis = redis.Redis.from_url(redis_url, protocol=2)
         self._url = f"http://127.0.0.1:{port}"
         self._http = requests.Session()

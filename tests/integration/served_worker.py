@@ -48,8 +48,8 @@ class SomeWorker:
     def resume(self, key: str) -> bool:
         return key in {row.get("key") for row in self.rows}
 
-    def reload(self, strategy_id: str) -> int:
-        return len([row for row in self.rows if row.get("strategyId") == strategy_id])
+    def reload(self, strategy_id: str) -> list[str]:
+        return [row["key"] for row in self.rows if row.get("strategyId") == strategy_id]
 
     def executions(self) -> list[dict[str, Any]]:
         return [{"execution_id": key, "status": status} for key, status in self.statuses.items()]

@@ -4,6 +4,8 @@ import pytest
 
 from services.reloading import Reloader
 from services.sandbox.ward import Ward
+from services.strategy_source import Recipe, StrategyRecipe
+from strategies.mock_strategy import MockStrategy
 from tests.sealed_world import SealedWorld, warded
 
 SOURCE = """
@@ -91,6 +93,37 @@ def test_a_script_that_answers_some_of_the_last_bars_takes_over_with_the_old_one
         world.bar(8)
         world.settle()
         assert [each.metadata.get("n") for each in world.sent] == [None] * 7 + [8]
+
+
+class Emptied(SealedWorld):
+    """Its row holds no code any more once it is `emptied`."""
+
+    emptied = False
+
+    def find(self, strategy_id: str, symbol: str) -> Recipe:  # type: ignore[override]
+        if self.emptied:
+            return StrategyRecipe(MockStrategy, {})
+        return super().find(strategy_id, symbol)
+
+
+def test_a_row_that_holds_no_code_any_more_is_noted_once_and_taken_up_when_it_does() -> None:
+    with warded() as ward:
+        world, changed = Emptied(ward, SOURCE), list[str]()
+        world.manager.start_session("AAPL", "counting", "s1")
+        world.deliver()
+        link = world.sealed("s1").link
+        world.emptied = True
+        Reloader(world, ward, changed.append).watch(0.02)  # type: ignore[arg-type] # which plays the source
+        world.until(lambda: link.reloads == 1)
+        assert "its row holds no Python any more" in world.described("s1")["reason"]
+        world.bar(1)
+        world.source, world.emptied = SOURCE.replace("1}", "2}"), False
+        world.until(lambda: link.reloads == 2)
+        assert world.described("s1")["sandbox"]["reloadRefused"] is None
+        world.bar(2)
+        world.settle()
+        assert [each.metadata["version"] for each in world.sent] == [1, 2]
+        assert changed == ["s1", "s1"]
 
 
 def test_code_may_ask_for_longer_calls() -> None:
