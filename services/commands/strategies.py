@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -64,8 +65,14 @@ def list_strategies(
 
 
 @strategies.command()
-def show(name: Annotated[str, typer.Argument(help="The strategy's name.")], as_json: AsJson = False) -> None:
-    """Show what one strategy does and which parameters it takes."""
+def show(
+    name: Annotated[str, typer.Argument(help="The strategy's name, or a row's UUID.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what one strategy does and which parameters it takes; of a row, what `inspect` shows."""
+    if (row := _row(name)) is not None:
+        inspect(row, as_json=as_json)
+        return
     registry, failures = load(load_settings())
     try:
         strategy = registry.get(name)
@@ -141,6 +148,13 @@ def load(settings: Settings) -> tuple["StrategyRegistry", list["LoadFailure"]]:
     registry = StrategyRegistry()
     folder = settings.strategies_path
     return registry, [] if folder is None else registry.load_folder(folder)
+
+
+def _row(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
 
 
 def _cells(described: dict[str, Any]) -> list[object]:

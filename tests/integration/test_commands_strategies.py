@@ -285,6 +285,19 @@ def test_rules_are_put_and_run_with_their_parameters(tmp_path: Path, database_ur
     assert (found(database_url, row).name, found(database_url, row).parameters.level) == ("OTHER", 10)
 
 
+def test_a_row_is_shown_as_it_is_inspected(tmp_path: Path, database_url: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(RULES)
+    row = put(file, database_url).json["strategy_id"]
+    for words in ((row,), (row.upper().replace("-", ""), "--json")):
+        shown = command("strategies", "show", *words, DATABASE_URL=database_url)
+        inspected = command("strategies", "inspect", *words, DATABASE_URL=database_url)
+        assert (shown.code, shown.output) == (0, inspected.output)
+    absent = command("strategies", "show", "8f2c1c1e-6a55-5d0b-9c35-0d2f6b0c9a11", DATABASE_URL=database_url)
+    assert (absent.code, "no strategy 8f2c1c1e" in absent.output) == (2, True), absent.output
+    assert "DATABASE_URL is not set" in command("strategies", "show", row).output
+
+
 def test_rules_take_the_place_of_code_of_the_same_name_and_code_that_of_rules(
     tmp_path: Path, database_url: str
 ) -> None:

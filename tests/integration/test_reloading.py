@@ -34,6 +34,28 @@ def test_changed_code_is_taken_up_by_itself_and_broken_code_is_tried_once() -> N
         assert changed == ["s1", "s1"]
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def on_bar(): pass", "line 1, column 1: on_bar() is called with the bar: write `def on_bar(bar):`"),
+        ("def on_bars(bar): pass", "line 1, column 1: nobody calls on_bars; did you mean on_bar?"),
+        (
+            "class A(BaseStrategy):\n    def on_bar(self): pass\n    def on_trade(self, trade): pass",
+            "line 2, column 5: A.on_bar(self) is called with the bar: write `def on_bar(self, bar):`",
+        ),
+    ],
+)
+def test_a_session_of_code_that_could_not_be_called_says_so_before_the_first_bar(
+    source: str, reason: str
+) -> None:
+    with warded() as ward:
+        world = SealedWorld(ward, source)
+        world.manager.start_session("AAPL", "counting", "s1")
+        world.deliver()
+        shown = world.described("s1")
+        assert (shown["state"], reason in shown["reason"]) == ("ERROR", True), shown["reason"]
+
+
 SCRIPT = "send_signal('BUY', 1.0, 1.0, metadata={'version': 1})"
 TAKEN = SCRIPT.replace("1}", "2}")
 
