@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import StrategyRejected
 from services.db_client import Database
 from services.history import exchange
+from services.history.engine.batch import Summary
+from services.history.engine.plan import EngineOptions
+from services.history.engine.service import EngineRequest, EngineService
 from tests.engine_tables import write_universe
 from tests.hook import receiving
 from tests.integration.command_line import command
@@ -43,6 +47,48 @@ def test_a_run_is_told_as_json(database_url: str, data: Path) -> None:
     assert (told["status"], told["runs"], told["computed"], told["failed"]) == ("finished", 4, 4, 0)
     assert told["seconds_per_run"] > 0
     assert [each["place"] for each in told["ranking"]] == [1, 2]
+
+
+def test_every_option_of_a_run_reaches_the_engine(
+    database_url: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[EngineRequest] = []
+
+    def run(_: EngineService, request: EngineRequest) -> Summary:
+        asked.append(request)
+        raise StrategyRejected("that is all")
+
+    monkeypatch.setattr(EngineService, "run", run)
+    words = (
+        *("engine", "run", "--strategies", "mock,sma_cross", "--data", str(data), "--symbol", "S001"),
+        *("--param", "mock.every=3", "--workers", "3", "--repair", "sort", "--repair", "widen"),
+        *("--timeframe", "1d", "--cash", "500", "--fill", "close", "--fee-bps", "2", "--slippage-bps", "3"),
+        *("--timeout", "7", "--parquet", str(tmp_path), "--resume", "--fresh"),
+    )
+    ended = command(*words, DATABASE_URL=database_url, LOG_LEVEL="ERROR", HANDLER_DEADLINE_MAX_MS="1500")
+    assert (ended.code, ended.output) == (1, "error: that is all\n")
+    assert asked == [
+        EngineRequest(
+            strategies="mock,sma_cross",
+            data=data,
+            symbols=["S001"],
+            params=["mock.every=3"],
+            options=EngineOptions(
+                cash=500.0,
+                fee_bps=2.0,
+                slippage_bps=3.0,
+                fill="close",
+                repairs=("sort", "widen"),
+                seconds=7.0,
+                call_seconds=1.5,
+            ),
+            workers=3,
+            timeframe="1d",
+            parquet=tmp_path,
+            resume=True,
+            fresh=True,
+        )
+    ]
 
 
 def test_a_strategy_that_hangs_is_a_line_of_the_table_and_the_rest_goes_on(

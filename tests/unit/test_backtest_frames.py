@@ -11,6 +11,7 @@ from services.history.backtest import run
 from services.history.bars import in_order
 from services.history.frames import run_backtest
 from services.history.options import BacktestOptions
+from services.history.statistics import drawdowns
 from strategies.sma_cross import SmaCross
 from tests.support import REPOSITORY
 from tests.unit.playing import bars_from
@@ -35,6 +36,10 @@ def test_a_frame_is_played_as_a_file_is() -> None:
     assert result.trades["profit"].sum() == pytest.approx(sum(trip.profit or 0.0 for trip in alone.trades))
     assert result.equity["equity"].tolist() == list(alone.equity.values)
     assert result.equity.index[0] == BARS[0].timestamp
+    assert result.equity["drawdown"].tolist() == drawdowns(alone.equity.values)
+    assert result.equity["drawdown"].min() == alone.statistics.max_drawdown < 0.0
+    assert result.equity["exposed"].mean() == pytest.approx(alone.statistics.exposure_time)
+    assert set(result.equity["exposed"]) == {True, False}
 
 
 def test_times_and_symbols_may_be_columns() -> None:

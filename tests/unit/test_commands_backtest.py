@@ -1,12 +1,18 @@
 """`python main.py backtest`, as its user meets it."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.commands.app import run
+from services.history import backtest
+from services.history.bars import read_bars
+from services.history.options import BacktestOptions
 from services.stop_signal import StopSignal
+from strategies.mock_strategy import MockStrategy
 
 KEYS = [
     "strategy",
@@ -68,6 +74,49 @@ def test_what_is_undefined_is_null(prices: Path, capsys: pytest.CaptureFixture[s
         "win_rate",
         "profit_factor",
         "avg_trade_duration",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["--cash", "150"], {"cash": 150.0}),
+        (["--fee-bps", "30"], {"fee_bps": 30.0}),
+        (["--slippage-bps", "30"], {"slippage_bps": 30.0}),
+        (["--fill", "close"], {"fill": "close"}),
+        (["--volume-share", "0.01"], {"volume_share": 0.01}),
+        (["--start", "2025-02-10"], {"start": datetime(2025, 2, 10, tzinfo=UTC)}),
+        (["--param", "quantity=70"], {"parameters": {"quantity": 70.0}}),
+        (["--symbol", "MSFT"], {"symbols": ("MSFT",)}),
+    ],
+)
+def test_each_option_is_the_rule_that_it_names(
+    given: list[str], meant: dict[str, Any], prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices.write_text(prices.read_text() + "\n" + "\n".join(_of_another(prices)))
+    usual = ("--strategy", "mock", "--data", prices, "--param", "quantity=40", "--json")
+    described = []
+    for options in ([], given):
+        assert _run(*usual, *options) == 0
+        described.append(json.loads(capsys.readouterr().out))
+        described[-1].pop("seconds")
+    played = backtest.run(
+        MockStrategy,
+        read_bars(prices).in_order(),
+        BacktestOptions(**({"parameters": {"quantity": 40.0}} | meant)),
+    ).describe()
+    played.pop("seconds")
+
+    assert described[1] == played
+    assert described[1] != described[0]
+
+
+def _of_another(prices: Path) -> list[str]:
+    """Return the rows of the file once more, of another symbol at half the price."""
+    rows = [line.split(",") for line in prices.read_text().splitlines()[1:]]
+    return [
+        ",".join(["MSFT", day, *(str(float(each) / 2) for each in values), volume])
+        for _, day, *values, volume in rows
     ]
 
 
