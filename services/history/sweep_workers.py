@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.history.backtest import Event
+from services.history.child_process import end_with_parent
 from services.history.options import BacktestOptions
 from services.history.sweep import Task, Trial, attempt
 from services.telemetry.logs import configure_logging
@@ -62,6 +63,7 @@ def try_in_processes(
 
 
 def _begin(name: str, folder: Path | None, events: Sequence[Event], options: BacktestOptions) -> None:
+    end_with_parent()
     configure_logging("CRITICAL", "console")  # why a run failed is in its trial
     registry = StrategyRegistry()
     if folder is not None:

@@ -1,6 +1,7 @@
 """A backtest of a strategy that hangs ends by itself, and at Ctrl-C, in a process as people run it."""
 
 import os
+import re
 import signal
 import sys
 from contextlib import AbstractContextManager
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from services.embedded.supervisor import process_table
 from tests.integration.command_line import command
-from tests.support import REPOSITORY, RunningProcess, running_process
+from tests.support import REPOSITORY, RunningProcess, eventually, running_process
 
 HANGING = """
 import re, sys, time
@@ -121,6 +123,22 @@ def test_every_trial_of_a_sweep_that_hangs_is_ended_with_that_reason(
     hung, fine = ended.json["trials"]
     assert hung["reason"].endswith(TOO_LONG)
     assert fine["total_return"] == 0.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_the_processes_of_a_sweep_end_with_it(tmp_path: Path, number: signal.Signals) -> None:
+    hang = "import os; print('hangs:', os.getpid(), file=sys.stderr, flush=True); time.sleep(3600)"
+    words, settings = words_and_settings(tmp_path, hang, 600_000, "told")
+    sweep = ("--sweep", "fast=1,2", "--workers", "2")
+    with running_process([sys.executable, str(REPOSITORY / "main.py"), *words, *sweep], settings) as process:
+        pids = eventually(lambda: two_of(re.findall(r"^hangs: (\d+)$", process.output, re.MULTILINE)), 30.0)
+        os.kill(process.pid, number)
+        process.wait()
+        eventually(lambda: not set(pids) & set(dict(process_table())), message="they end too")
+
+
+def two_of(found: list[str]) -> list[int] | None:
+    return [int(each) for each in found] if len(found) == 2 else None
 
 
 def test_a_person_can_interrupt_it_before(tmp_path: Path) -> None:

@@ -4,13 +4,10 @@ What goes through the pipe is MessagePack, and no bars: those it reads itself, e
 """
 
 import logging
-import os
 import signal
 from collections.abc import Iterator
-from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 from time import perf_counter
 
 import msgspec
@@ -18,6 +15,7 @@ import structlog
 from msgspec import Struct
 
 from models.errors import StrategyTimedOut
+from services.history.child_process import end_with_parent
 from services.history.engine.library import Library
 from services.history.engine.one_run import run_one
 from services.history.engine.plan import EngineOptions, RunPlan
@@ -56,7 +54,7 @@ def work(pipe: Connection, setting: Setting) -> None:
     """Do every task that comes through the pipe, until it is closed or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     structlog.configure(wrapper_class=QUIET)  # what strategies have to say a thousand times
     registry = StrategyRegistry()
     if setting.strategies_path is not None:
@@ -107,11 +105,3 @@ def _failed(
         hung=hung,
         seconds=seconds,
     )
-
-
-def _end_with_parent() -> None:
-    """End this process when the parent is gone: a strategy that hangs would keep it for ever."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
