@@ -1,5 +1,6 @@
 """The three forms of stored source, loaded in this very process: what a host does before its first event."""
 
+import ast
 import sys
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ import pytest
 from models.errors import StrategyRejected
 from models.market_data import Trade
 from services.sandbox.host.loading import load_strategy
-from services.sandbox.host.reading import NotLoadable
+from services.sandbox.host.reading import NotLoadable, check_source, form_of
 from services.sandbox.protocol import LONGEST_MESSAGE
 from strategies.base_strategy import BaseStrategy
 from tests.sealed_hosts import NOON, bar, load
@@ -284,6 +285,7 @@ def test_an_import_that_will_fail_is_told_before_it_is_reached(source: str, line
     [
         "try:\n    import nothing_of_this_name\nexcept ImportError:\n    pass",
         "if bar.close < 0:\n    import nothing_of_this_name",
+        "import contextlib\nwith contextlib.suppress(ImportError):\n    import nothing_of_this_name",
         "def plot():\n    import nothing_of_this_name\nx = plot\nx.__name__.upper()",
         "def on_bar(bar):\n    if bar.close > 0:\n        return\n    import nothing_of_this_name",
         (
@@ -294,6 +296,17 @@ def test_an_import_that_will_fail_is_told_before_it_is_reached(source: str, line
 )
 def test_an_import_that_may_never_be_reached_is_left_alone(source: str) -> None:
     load_strategy(load(source)).strategy.on_bar(bar())
+
+
+def test_a_formula_of_any_depth_is_read() -> None:
+    tree = ast.parse("def on_bar(bar):\n    return bar.close")
+    [handler] = tree.body
+    assert isinstance(handler, ast.FunctionDef)
+    [formula] = handler.body
+    assert isinstance(formula, ast.Return)
+    for _ in range(5000):
+        formula.value = ast.BinOp(formula.value or ast.Constant(1), ast.Add(), ast.Constant(1))
+    check_source(tree, form_of(tree), lambda _: None)
 
 
 def test_an_error_whose_text_raises_is_still_told() -> None:

@@ -139,11 +139,13 @@ def _written(arguments: ast.arguments) -> str:
 
 
 def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what stands in a function, but not in functions within it."""
-    for child in ast.iter_child_nodes(node):
-        yield child
-        if not isinstance(child, Function | ast.Lambda):
-            yield from _own_nodes(child)
+    """Yield what stands in a function, but not in functions within it; however deep, without a deep stack."""
+    waiting = [node]
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            yield child
+            if not isinstance(child, Function | ast.Lambda):
+                waiting.append(child)
 
 
 def _misspelt(tree: ast.Module, form: Form) -> Iterator[Problem]:
@@ -193,7 +195,7 @@ def _is_idle(node: ast.stmt) -> bool:
 
 
 def _absent(tree: ast.Module, form: Form, why_absent: WhyAbsent) -> Iterator[Problem]:
-    """Find imports that fail whenever they are reached, which those below an `if` or `try` may not be."""
+    """Find imports that fail when they are reached, which those below an `if`, `try` or `with` may not be."""
     hooks = (node.body for _, node, _ in _called(tree, form) if node.name in HOOKS)
     for node in (each for body in (tree.body, *hooks) for each in _reached(body)):
         for name in _imported_by(node):
@@ -205,7 +207,7 @@ def _reached(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield the statements that nothing keeps from being run, as far as that is plain to see."""
     for node in body:
         yield node
-        if isinstance(node, ast.With | ast.ClassDef):
+        if isinstance(node, ast.ClassDef):
             yield from _reached(node.body)
         if any(isinstance(each, ast.Return) for each in _own_nodes(node)):
             return
