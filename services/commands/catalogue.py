@@ -8,13 +8,14 @@ import typer
 
 from config import Settings, load_settings
 from models.errors import ConfigError
-from services.commands.output import AsJson, print_json, print_line, print_table
+from services.commands.output import AsJson, print_json, print_line, print_table, print_warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from services.commands.code_trial import Trial
     from services.intake.inspector import StrategyInspector
-    from services.intake.repository import StrategyRepository
+    from services.intake.repository import CatalogueRow, StrategyRepository
 
 COLUMNS = ("strategy id", "symbol", "type", "score", "win rate", "drawdown", "evaluated", "runs")
 
@@ -51,20 +52,28 @@ def list_catalogue(wanted: dict[str, Any], *, as_json: bool) -> None:
 def inspect(
     strategy_id: Annotated[UUID, typer.Argument(metavar="ID", help="A row's UUID.")], as_json: AsJson = False
 ) -> None:
-    """Show one row of the catalogue: whether it can run and why not, its parameters, its performance."""
+    """Show one row of the catalogue: whether it can run and why not, its parameters, its performance.
+
+    Python is tried in a sealed process on a made-up market, as `validate` tries it.
+    """
     settings = load_settings()
     with repository_of(settings) as repository:
-        row = repository.get_strategy(strategy_id)
+        row, code = repository.get_strategy(strategy_id), repository.code_of(strategy_id)
     if row is None:
         raise typer.BadParameter(
             f"no strategy {strategy_id} in the catalogue; see `strategies list --limit 20`"
         )
     analysis = inspector_of(settings).analyze_strategy(row)
+    trial = None if code is None else _try(settings, row, code)
+    if trial is not None:
+        analysis = analysis.with_problems(trial.problems)
     described = analysis.describe()
     if as_json:
         print_json(described)
         return
     print_line(f"{row.strategy_type} on {row.symbol}, score {row.current_score:g}")
+    if trial is not None and trial.untried:
+        print_warning(f"its code was read and not tried: {trial.untried}")
     print_line("it can run" if analysis.runnable else "it cannot run:")
     for problem in analysis.problems:
         print_line(f"  {problem}")
@@ -72,6 +81,13 @@ def inspect(
     rows = described["parameters"].items()
     print_table(headings, ((name, each["value"], each["minimum"], each["maximum"]) for name, each in rows))
     print_table(("metric", "value"), analysis.performance.items())
+
+
+def _try(settings: Settings, row: "CatalogueRow", code: str) -> "Trial":
+    from services.commands.code_trial import try_code
+
+    parameters = row.parameters if isinstance(row.parameters, dict) else {}
+    return try_code(settings, code, row.symbol, parameters)
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """Looks at rows of the catalogue: can they run, are their numbers possible, and how good are they."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from models.errors import StrategyRejected
 from services.intake.discovered import FindClass, check_stored, performance_problem, unstorable
@@ -31,6 +32,10 @@ class Analysis(Struct, frozen=True):
     parameters: dict[str, dict[str, Any]]
     performance: dict[str, float | None]
     evaluated_days: float | None
+
+    def with_problems(self, problems: Sequence[str]) -> "Analysis":
+        """Return it with what was found out beside it."""
+        return replace(self, runnable=self.runnable and not problems, problems=(*self.problems, *problems))
 
     def describe(self) -> dict[str, Any]:
         """Return it as values that JSON can hold."""

@@ -140,6 +140,13 @@ class StrategyRepository:
         """Return one row, or None."""
         return next(iter(self._rows("WHERE strategy_id = %s", [str(strategy_id)])), None)
 
+    def code_of(self, strategy_id: UUID) -> str | None:
+        """Return the Python that a row holds; None where it holds none, or there is no such row."""
+        with self._database.transaction() as cursor:
+            cursor.execute("SELECT python_code FROM strategies WHERE strategy_id = %s", (str(strategy_id),))
+            row = cursor.fetchone()
+        return None if row is None else row[0]
+
     def get_strategies_by_type(self, strategy_type: str, limit: int = MOST) -> list[CatalogueRow]:
         """Return the active ones of a type, best first."""
         return self.find(strategy_type=strategy_type, limit=limit)

@@ -285,6 +285,19 @@ def test_rules_are_put_and_run_with_their_parameters(tmp_path: Path, database_ur
     assert (found(database_url, row).name, found(database_url, row).parameters.level) == ("OTHER", 10)
 
 
+def test_the_code_of_a_row_is_tried_when_it_is_inspected(tmp_path: Path, database_url: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def on_bar(bar):\n    return 1 / parameters.depth\n")
+    row = put(file, database_url, "--param", "depth=0", "--untried").json["strategy_id"]
+    inspected = command("strategies", "inspect", row, "--json", DATABASE_URL=database_url).json
+    problem = "line 2, column 12: on_bar raised ZeroDivisionError: division by zero"
+    assert (inspected["runnable"], inspected["problems"]) == (False, [problem])
+    put(file, database_url, "--param", "depth=1")
+    assert "it can run\n" in command("strategies", "inspect", row, DATABASE_URL=database_url).output
+    unsealed = command("strategies", "inspect", row, DATABASE_URL=database_url, SANDBOX="insecure-dev")
+    assert "its code was read and not tried: SANDBOX=insecure-dev" in unsealed.output
+
+
 def test_a_row_is_shown_as_it_is_inspected(tmp_path: Path, database_url: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(RULES)
