@@ -247,17 +247,22 @@ class Link:
         return answer
 
 
+def placed(line: int | None, column: int | None, said: str) -> str:
+    """Return what is said of a source with the place in it, where that is known."""
+    if line is None:
+        return said
+    return f"line {line}: {said}" if column is None else f"line {line}, column {column}: {said}"
+
+
 def explain_refusal(refused: NotLoaded) -> str:
-    """Return why a source makes no strategy, with the place in it where that is known."""
-    place = "" if refused.line is None else f"line {refused.line}: "
-    if refused.line is not None and refused.column is not None:
-        place = f"line {refused.line}, column {refused.column}: "
-    return place + refused.reason
+    """Return why a source makes no strategy, and where."""
+    return placed(refused.line, refused.column, refused.reason)
 
 
 def failure_of(failed: Failed) -> StrategyCrashed | StrategyTimedOut:
     """Return a failure in the host as an error of this process, with the author's traceback as its note."""
     kind = StrategyTimedOut if failed.timed_out else StrategyCrashed
-    error = kind(f"{failed.hook} raised {failed.error}: {failed.message}")
+    said = f"{failed.hook} raised {failed.error}: {failed.message}".removesuffix(": ")
+    error = kind(placed(failed.line, failed.column, said))
     error.add_note(failed.traceback)
     return error

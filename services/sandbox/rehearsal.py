@@ -12,7 +12,7 @@ from models.gap import Gap
 from models.market_data import Bar, Trade
 from models.position import Position
 from models.session import Lifecycle
-from services.sandbox.link import Link
+from services.sandbox.link import Link, failure_of, placed
 from services.sandbox.protocol import Decided, Failed, GetState, SetPosition, SetState, State
 from services.sandbox.told import Input, Told
 
@@ -135,14 +135,12 @@ class Rehearsal:
             self._note(f"{hook} signals", f"{hook} sent more than {self._most_signals} signals at one event")
 
     def _fail(self, failed: Failed) -> None:
-        place = "" if failed.line is None else f"line {failed.line}"
-        if failed.line is not None and failed.column is not None:
-            place += f", column {failed.column}"
-        said = f"{failed.hook} raised {failed.error}: {failed.message}".removesuffix(": ")
+        problem = str(failure_of(failed))
         if failed.timed_out:
             self.is_over = True
             said = f"{failed.hook} was interrupted there: it computed for longer than one call may"
-        self._note(failed.hook, f"{place}: {said}" if place else said)
+            problem = placed(failed.line, failed.column, said)
+        self._note(failed.hook, problem)
 
     def _note(self, about: str, problem: str) -> None:
         self._problems.setdefault(about, problem)

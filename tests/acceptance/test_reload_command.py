@@ -60,7 +60,10 @@ def test_a_reload_tells_of_each_session_which_code_runs_and_why(
     for source, said in (
         ("def on_bar(bar)\n", "did not take over: line 1, column 16: SyntaxError"),
         ("import requests\n", "did not take over: line 1, column 1: no module 'requests'"),
-        (f"{SOURCE}def on_start():\n    1 / 0\n", "did not take over: on_start raised ZeroDivisionError"),
+        (
+            f"{SOURCE}def on_start():\n    1 / 0\n",
+            "take over: line 4, column 5: on_start raised ZeroDivisionError",
+        ),
         ("1 / 0\n", "did not take over: it answered none of the last bars when it was tried: line 1"),
     ):
         kept = reloaded(source)

@@ -238,6 +238,17 @@ def test_what_a_strategy_sends_as_it_stops_goes_out_and_its_state_is_saved(ward:
     assert world.store.held["stopped"].state is not None
 
 
+def test_a_session_that_was_given_up_says_where_in_the_source_it_failed(ward: Ward) -> None:
+    world = SealedWorld(ward, "def on_bar(bar):\n    size = 1\n    return size / 0\n")
+    world.manager.start_session("AAPL", "counting", "failing")
+    world.deliver()
+    for minute in range(20):
+        world.bar(minute)
+    world.until(lambda: world.described("failing")["state"] == "ERROR")
+    said = "line 3, column 12: on_bar raised ZeroDivisionError: division by zero"
+    assert said in world.described("failing")["reason"]
+
+
 def test_a_forbidden_call_quarantines_at_once(ward: Ward) -> None:
     source = "import sys\ndef on_bar(bar):\n    sys.modules['posix'].getppid()\n"
     world = SealedWorld(ward, source)
