@@ -143,8 +143,11 @@ def test_the_performance_of_a_strategy_is_that_of_its_runs(database: Database, d
 
 
 def test_a_run_of_the_engine_is_a_backtest_of_the_same_bars(database: Database, data: Path) -> None:
-    run_engine(database, data, "sma_cross", fee_bps=5.0)
-    played = run(SmaCross, read_bars(data, symbols=["S001"]).in_order(), BacktestOptions(fee_bps=5.0))
+    rules: dict[str, Any] = {"fee_bps": 5.0, "slippage_bps": 7.0, "fill": "close", "cash": 20_000.0}
+    run_engine(database, data, "sma_cross", params=("sma_cross.fast=3", "sma_cross.slow=8"), **rules)
+    options = BacktestOptions(parameters={"fast": 3, "slow": 8}, **rules)
+    played = run(SmaCross, read_bars(data, symbols=["S001"]).in_order(), options)
+    assert len(played.fills) > 5
     [(statistics,)] = query(database, "SELECT statistics FROM backtest_runs WHERE symbol = 'S001'")
     assert statistics == asdict(played.statistics)
     signals = query(
@@ -169,6 +172,16 @@ def test_what_is_there_is_not_computed_again_and_what_is_new_is(database: Databa
     parameters = run_engine(database, data, params=("mock.every=7",))
     assert (parameters.progress.reused, parameters.progress.done) == (4, 4)
     assert [ranked.symbols for ranked in parameters.ranking] == [4, 4]
+
+
+def test_what_is_there_is_computed_again_where_that_is_asked_for(database: Database, data: Path) -> None:
+    run_engine(database, data)
+    before = tables(database)
+    finished = query(database, "SELECT max(finished_at) FROM backtest_runs")
+    again = run_engine(database, data, fresh=True)
+    assert (again.progress.reused, again.progress.done) == (0, 6)
+    assert tables(database) == before
+    assert query(database, "SELECT min(finished_at) FROM backtest_runs") > finished
 
 
 def test_a_strategy_that_raises_hangs_or_dies_costs_its_own_run_alone(

@@ -142,6 +142,28 @@ def test_what_answers_no_bar_has_the_time_of_the_market() -> None:
     assert run(Again, bars_from(PRICES)).signals == played.signals
 
 
+def test_what_is_decided_at_the_start_has_the_time_of_the_start_as_live() -> None:
+    class AtOnce(Scripted):
+        name = "at_once"
+
+        def on_start(self) -> None:
+            self.send_signal("BUY", 10.0, 1.0)
+
+    bars, started = bars_from(PRICES), FIRST - 90 * MINUTE
+    [usual], [given] = (
+        run(AtOnce, bars, options).signals
+        for options in (BacktestOptions(), BacktestOptions(started_at=started))
+    )
+
+    assert (usual.timestamp, given.timestamp) == (FIRST, started)
+    assert usual.signal_id != given.signal_id
+    [named] = identities(AtOnce, ["AAPL"], BacktestOptions(), started)
+    sent: list[Signal] = []
+    session = Session(named, AtOnce.build("at_once", "AAPL"), _host(sent))
+    session.start(Turn())
+    assert [each.signal_id for each in sent] == [given.signal_id]
+
+
 def test_a_strategy_that_keeps_failing_is_given_up_as_live() -> None:
     class Fails(Scripted):
         name = "fails"
