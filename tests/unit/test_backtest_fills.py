@@ -72,6 +72,16 @@ def test_costs_are_against_the_trader() -> None:
     assert played.statistics.final_equity == pytest.approx(100_000 + (trip.profit or 0.0))
 
 
+def test_what_the_broker_says_is_left_is_what_the_account_is_worth_without_a_position() -> None:
+    script = {0: ("BUY", 10.0), 1: ("SELL", 10.0), 2: ("BUY", 1_000_000.0)}
+    played = run(scripted(script), bars_from(PRICES), BacktestOptions(fee_bps=50, slippage_bps=20))
+
+    assert [report.status for report in played.reports] == ["filled", "filled", "rejected"]
+    assert played.reports[1].balance == pytest.approx(played.statistics.final_equity)
+    assert played.reports[1].balance == played.reports[2].balance
+    assert played.statistics.final_equity < 100_000 + 10 * (14.0 - 12.0)
+
+
 def test_what_cash_does_not_buy_is_rejected_and_told() -> None:
     played = run(scripted({0: ("BUY", 10.0)}), bars_from(PRICES), BacktestOptions(cash=119.0))
 
