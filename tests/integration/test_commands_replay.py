@@ -4,9 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 import redis
 
-from services.history.recording import read_recording
+from models.errors import StrategyWorkerError
+from services.history import recording
+from services.history.recording import RecordingWriter, read_recording
 from tests.integration.command_line import command
 from tests.support import REPOSITORY, eventually, running_process
 
@@ -44,6 +47,38 @@ def test_bars_of_a_file_are_replayed_with_a_script(redis_url: str, tmp_path: Pat
         channels = [(heard.get_message(timeout=5) or {}).get("channel") for _ in range(3)]
     assert (replayed.code, replayed.json) == (0, {"kind": "bars", "published": 3, "unheard": 0})
     assert channels == [b"market_data:IBM", b"system:subscription_updates", b"market_data:IBM"]
+
+
+@pytest.mark.parametrize(
+    ("window", "published"),
+    [
+        ((), 2),
+        (("--from", "2026-01-28T00:00:01"), 1),
+        (("--to", "2026-01-29"), 1),
+        (("--from", "2026-01-28", "--to", "2026-01-30"), 2),
+    ],
+)
+def test_of_a_file_the_window_is_replayed_and_no_pause_is_longer_than_is_wanted(
+    redis_url: str, tmp_path: Path, window: tuple[str, ...], published: int
+) -> None:
+    (tmp_path / "bars.csv").write_text(BARS)  # a day from one to the next
+    words = ("replay", str(tmp_path / "bars.csv"), *window, "--longest-pause", "0.01", "--json")
+    assert command(*words, REDIS_URL=redis_url).json["published"] == published
+
+
+def test_a_recording_is_kept_in_the_form_and_the_files_that_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def writer(folder: Path, form: str, *, rotate_bytes: int, rotate_seconds: float) -> RecordingWriter:
+        asked.append((folder, form, rotate_bytes, rotate_seconds))
+        raise StrategyWorkerError("that is all")
+
+    monkeypatch.setattr(recording, "RecordingWriter", writer)
+    words = ("record", str(tmp_path), "--format", "parquet", "--rotate-mb", "3", "--rotate-minutes", "1.5")
+    assert command(*words).code == 1
+    assert asked == [(tmp_path, "parquet", 3 * 1024 * 1024, 90.0)]
 
 
 def test_wrong_use_is_said_and_a_redis_that_is_away_too(tmp_path: Path) -> None:

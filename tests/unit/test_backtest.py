@@ -10,6 +10,7 @@ from models.market_data import Bar
 from models.session import SessionIdentity, SessionState
 from models.signal import Signal
 from services.history.backtest import run
+from services.history.bars import in_order
 from services.history.casting import identities, make_session, start
 from services.history.options import BacktestOptions
 from services.routing import Router
@@ -103,6 +104,29 @@ def test_bars_before_the_start_warm_up_as_live() -> None:
     assert [signal.quantity for signal in played.signals] == [2.0]
     assert played.statistics.final_equity != 100_000
     assert _joined(Warm, bars[:50]) == 2
+
+
+def test_each_session_is_warmed_up_with_as_many_bars_as_it_asks_for() -> None:
+    told: dict[str, list[Bar]] = {"AAPL": [], "MSFT": []}
+
+    class Warm(Scripted):
+        name = "warm"
+
+        @property
+        def warmup_bars(self) -> int:  # type: ignore[override]  # as its symbol needs
+            return {"AAPL": 2, "MSFT": 4}[self.symbol]
+
+        def on_bar(self, bar: Bar) -> None:
+            told[bar.symbol].append(bar)
+
+    bars = in_order([bars_from(PRICES), bars_from(PRICES, "MSFT")])
+    run(Warm, bars, BacktestOptions(start=FIRST + 50 * MINUTE))
+
+    assert {symbol: (each[0].timestamp - FIRST) / MINUTE for symbol, each in told.items()} == {
+        "AAPL": 48.0,
+        "MSFT": 46.0,
+    }
+    assert {len(each) for each in told.values()} == {150 + 2, 150 + 4}
 
 
 def _joined(strategy: type[Scripted], past: list[Bar]) -> int:

@@ -11,6 +11,7 @@ from services.commands.app import run
 from services.history import backtest
 from services.history.bars import read_bars
 from services.history.options import BacktestOptions
+from services.history.sweep import Axis, combinations
 from services.stop_signal import StopSignal
 from strategies.mock_strategy import MockStrategy
 
@@ -184,6 +185,20 @@ def test_a_sweep_ranks_its_runs_and_walks_forward(prices: Path, capsys: pytest.C
     assert "out of sample" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_chance_tries_the_combinations_of_its_seed(
+    seed: int, prices: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--strategy", "sma_cross", "--data", prices, "--objective", "total_return", "--json")
+    axes = [Axis("fast", (2, 3, 4)), Axis("slow", (9, 10, 11))]
+
+    assert _run(*given, "--sweep", "fast=2:4", "--sweep", "slow=9:11", "--random", 3, "--seed", seed) == 0
+
+    tried = [trial["parameters"] for trial in json.loads(capsys.readouterr().out)["trials"]]
+    assert tried == combinations(axes, 3, seed)
+    assert tried != combinations(axes, 3, 3 - seed)
+
+
 def test_a_strategy_that_looks_ahead_fails_the_check(
     prices: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -196,8 +211,10 @@ def test_a_strategy_that_looks_ahead_fails_the_check(
     changes = json.loads(capsys.readouterr().out)["changes"]
     assert changes
     assert changes[0]["whole"] != changes[0]["truncated"]
-    assert _run("--strategy", "sma_cross", "--data", prices, "--lookahead-check") == 0
-    assert "decides the same" in capsys.readouterr().out
+    assert _run("--strategy", "sma_cross", "--data", prices, "--lookahead-check", "--cuts", 7) == 0
+    said = capsys.readouterr().out
+    assert "decides the same" in said
+    assert "7 cuts" in said
 
 
 PEEKS = """

@@ -82,6 +82,15 @@ def test_a_move_that_is_taken_back_soon_is_one_between_levels() -> None:
     }
 
 
+def test_a_move_that_is_taken_back_much_later_is_two_moves() -> None:
+    assert found(closes(100, *[43] * 20, 100)) == {
+        "level_jump": (2, ("2024-01-02: × 0.43", "2024-01-22: × 2.33"))
+    }
+    assert found(closes(100, *[43] * 21, 100)) == {
+        "price_jump": (2, ("2024-01-02: × 0.43", "2024-01-23: × 2.33"))
+    }
+
+
 def test_a_move_like_no_split_is_a_jump_and_a_small_one_is_nothing() -> None:
     assert found(closes(100, 43, 43)) == {"price_jump": (1, ("2024-01-02: × 0.43",))}
     assert found(closes(100, 75, 100)) == {}
@@ -91,6 +100,12 @@ def test_more_than_a_long_weekend_without_a_bar_is_a_gap() -> None:
     days = [f"2024-01-{day:02}" for day in (1, 2, 3, 8, 15, 16)]
     rows = rows_of(*((day, 1.0, 1.0, 1.0, 1.0, 1.0) for day in days))
     assert found(rows) == {"gap": (1, ("2024-01-08 to 2024-01-15",))}
+
+
+def test_where_bars_are_weeks_a_gap_is_more_than_three_of_them() -> None:
+    days = ("01-01", "01-08", "01-15", "02-05", "02-12", "03-11", "03-18", "03-25")
+    rows = rows_of(*((f"2024-{day}", 1.0, 1.0, 1.0, 1.0, 1.0) for day in days), timeframe="1w")
+    assert found(rows) == {"gap": (1, ("2024-02-12 to 2024-03-11",))}
 
 
 def test_within_a_day_a_gap_is_more_than_three_steps() -> None:
