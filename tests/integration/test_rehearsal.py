@@ -54,6 +54,14 @@ def test_a_session_is_lived_through_from_its_start_to_its_state(ward: Ward) -> N
     assert rehearsed(ward, COMPLETE, rehearsal.state).problems == []
 
 
+def test_what_is_decided_in_the_warm_up_is_neither_counted_nor_filled(ward: Ward) -> None:
+    filled = "def on_execution(report): told.append(report)\ndef get_state(): return {'filled': len(told)}"
+    bought = "warmup_bars = 7\ntold = []\ndef on_bar(bar): send_signal('BUY', bar.close, 1)"
+    rehearsal = rehearsed(ward, f"{bought}\n{filled}")
+    assert (rehearsal.problems, rehearsal.signals) == ([], BARS)
+    assert (rehearsal.state or "").replace(" ", "") == f'{{"filled":{BARS}}}'
+
+
 @pytest.mark.parametrize(
     ("source", "problems"),
     [
