@@ -18,6 +18,7 @@ import structlog
 
 from models.errors import ConfigError
 from services.sandbox.orders import (
+    Demote,
     Ended,
     Notice,
     NotSpawned,
@@ -62,8 +63,8 @@ class SandboxUnavailable(ConfigError):
 class HostProcess:
     """A host that runs: its channel, its page, and the ways to reach it that need no word of its own.
 
-    It may end at any time; `kill`, `interrupt`, `pause` and `resume` do nothing then. Raises OSError where
-    there are no descriptors left.
+    It may end at any time; `kill`, `interrupt`, `pause`, `resume` and `demote` do nothing then. Raises
+    OSError where there are no descriptors left.
     """
 
     def __init__(self, number: int, send: Callable[[Order], None]) -> None:
@@ -76,6 +77,7 @@ class HostProcess:
             self.page.close()
             raise
         self._send = send
+        self._is_demoted = False
 
     def begin(self, pid: int) -> None:
         """Note that it runs, as this process, and has its ends of the channel and the page."""
@@ -98,6 +100,12 @@ class HostProcess:
     def resume(self) -> None:
         """Have it go on."""
         self._send(Send(self.number, signal.SIGCONT))
+
+    def demote(self) -> None:
+        """Have it run from now on when nobody else wants to: only privilege gives a priority back."""
+        if not self._is_demoted:
+            self._is_demoted = True
+            self._send(Demote(self.number))
 
     def close(self) -> None:
         """Give back what the worker has of it. A host that finds its channel closed ends by itself."""
@@ -157,11 +165,11 @@ class Zygote:
         """Its process id."""
         return self._process.pid
 
-    def spawn(self, ended: Callable[[Ended], None], *, last: bool = False) -> HostProcess:
+    def spawn(self, ended: Callable[[Ended], None]) -> HostProcess:
         """Fork a host. `ended` is called once, when it has ended, on a thread of the zygote's.
 
-        One that comes `last` has the processor when no other host wants it. The host says Sealed or NotSealed
-        first. Raises SandboxUnavailable when there is no process or descriptor left, or the zygote is gone.
+        The host says Sealed or NotSealed first. Raises SandboxUnavailable when there is no process or
+        descriptor left, or the zygote is gone.
         """
         with self._spawning:
             number = next(self._numbers)
@@ -173,7 +181,7 @@ class Zygote:
             try:
                 passed = [host.far_end.fileno(), host.page.descriptor]
                 with self._writing:
-                    socket.send_fds(self._control, [control_frame(Spawn(number, last))], passed)
+                    socket.send_fds(self._control, [control_frame(Spawn(number))], passed)
                 answer = self._answer_about(number)
             except OSError:
                 answer = None

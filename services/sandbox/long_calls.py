@@ -1,7 +1,7 @@
-"""Calls that compute for long take turns, so that they never have the whole machine between them.
+"""Calls that compute for long give way to short ones, and take turns among themselves.
 
-A process can always be stopped and have it go on; a priority that was lowered cannot be given back without
-privilege. Whoever waits for its turn loses no time of its budgets.
+A host that had one has the lowest priority for good; on an idle machine that costs it nothing. Whoever waits
+for its turn is stopped, and loses no time of its budgets.
 """
 
 import os
@@ -23,6 +23,9 @@ class Host(Protocol):
     def resume(self) -> None:
         """Have it go on, unless it does."""
 
+    def demote(self) -> None:
+        """Have it run from now on when nobody else wants to, unless it does."""
+
 
 class LongCalls:
     """Lets `at_once` long calls run, at each look the next ones; by default all processors but one."""
@@ -34,6 +37,8 @@ class LongCalls:
     def look(self, busy: Collection[Host]) -> None:
         """Find the long calls among the hosts that are busy, and have the next ones run."""
         long = {each for each in busy if each.computed() > LONG_SECONDS}
+        for each in long:
+            each.demote()
         known = set(self._queue)
         for each in known - long:
             each.resume()

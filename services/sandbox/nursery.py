@@ -18,6 +18,7 @@ import msgspec
 from services.sandbox.host.program import run_host
 from services.sandbox.orders import (
     LONGEST_ORDER,
+    Demote,
     Ended,
     Notice,
     NotSpawned,
@@ -132,7 +133,11 @@ class Nursery:
         if isinstance(order, Spawn):
             return self._fork(order)
         for pid, number in self._hosts.items():
-            if number == order.number:  # not waited for yet: the id is still its own
+            if number != order.number:
+                continue
+            if isinstance(order, Demote):  # not waited for yet: the id is still its own
+                os.setpriority(os.PRIO_PROCESS, pid, LEAST_PRIORITY)
+            else:
                 os.kill(pid, order.signal)
         return None
 
@@ -148,7 +153,6 @@ class Nursery:
         else:
             if not pid:
                 self._hosts.clear()
-                os.nice(LEAST_PRIORITY if order.last else 0)
                 return Birth(channel, page, parent)
             self._hosts[pid] = number
             answer = Spawned(number, pid)

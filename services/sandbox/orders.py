@@ -26,10 +26,9 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 class Spawn(Struct, frozen=True, tag=True):
-    """Fork a host and call it by this number; one that comes `last` runs when no other host wants to."""
+    """Fork a host and call it by this number."""
 
     number: int
-    last: bool = False
 
 
 class Send(Struct, frozen=True, tag=True):
@@ -37,6 +36,12 @@ class Send(Struct, frozen=True, tag=True):
 
     number: int
     signal: int
+
+
+class Demote(Struct, frozen=True, tag=True):
+    """Have a host run from now on when nobody else wants to, unless it has ended. There is no way back."""
+
+    number: int
 
 
 class Ready(Struct, frozen=True, tag=True):
@@ -79,7 +84,7 @@ class Ended(Struct, frozen=True, kw_only=True, tag=True):
     max_rss_kib: int
 
 
-Order = Spawn | Send
+Order = Spawn | Send | Demote
 Notice = Ready | Refused | Spawned | NotSpawned | Ended
 
 LONGEST_ORDER = 64 * 1024

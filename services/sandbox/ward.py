@@ -152,7 +152,6 @@ class Ward:
             if self._zygote is None:
                 self._zygote = self._open_zygote(self._lose_zygote)
             zygote = self._zygote
-
         early: list[Ended] = []
         begun: list[bool] = []
 
@@ -168,7 +167,9 @@ class Ward:
             for notice in early:
                 self._ended(talk, notice)
 
-        process = zygote.spawn(lambda notice: self.exchange.call(partial(heard, notice)), last=last)
+        process = zygote.spawn(lambda notice: self.exchange.call(partial(heard, notice)))
+        if last:
+            process.demote()
         self.exchange.call(begin)
 
     def _lose_zygote(self) -> None:

@@ -87,6 +87,10 @@ class Wire:
             self.process.resume()
             self.meter.resume(time.monotonic())
 
+    def demote(self) -> None:
+        """Have the host run from now on when nobody else wants to."""
+        self.process.demote()
+
     def call_under_way(self) -> tuple[int, float]:
         """Return the event that the host says it is at, or 0, and since when (monotonic seconds)."""
         number, since = self.process.page.under_way() or (0, time.monotonic_ns())

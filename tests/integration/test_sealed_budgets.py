@@ -187,6 +187,18 @@ def test_a_host_that_takes_more_than_its_share_of_a_core_ends(monkeypatch: pytes
         assert world.sealed("modest").link.restarts == 0
 
 
+def process(ward: Ward, key: str) -> int:
+    """The process of a session's host."""
+    wire = ward._talks[key].wire  # noqa: SLF001 — the process itself is meant
+    assert wire is not None
+    return wire.process.pid
+
+
+def priority(ward: Ward, key: str) -> int:
+    """The nice value of a session's host."""
+    return os.getpriority(os.PRIO_PROCESS, process(ward, key))
+
+
 @pytest.mark.parametrize("own_fault", [True, False])
 def test_a_host_that_was_a_burden_comes_last_when_it_starts_again(ward: Ward, *, own_fault: bool) -> None:
     world = SealedWorld(ward, COUNTING.format("while True: pass"))
@@ -195,20 +207,33 @@ def test_a_host_that_was_a_burden_comes_last_when_it_starts_again(ward: Ward, *,
     world.deliver()
     world.settle()
 
-    def process() -> int:
-        wire = ward._talks[key].wire  # noqa: SLF001 — the process itself is meant
-        assert wire is not None
-        return wire.process.pid
-
-    usual = os.getpriority(os.PRIO_PROCESS, process())
+    usual = priority(ward, key)
+    assert usual < LEAST_PRIORITY
     if own_fault:
         world.bar(2)
     else:
-        os.kill(process(), signal.SIGKILL)
+        os.kill(process(ward, key), signal.SIGKILL)
     world.until(lambda: world.sealed(key).link.restarts == 1)
     world.settle()
-    assert os.getpriority(os.PRIO_PROCESS, process()) == (LEAST_PRIORITY if own_fault else usual)
-    assert usual < LEAST_PRIORITY
+    world.until(lambda: priority(ward, key) == (LEAST_PRIORITY if own_fault else usual))
+
+
+def test_a_host_that_computes_for_long_comes_last_from_then_on() -> None:
+    source = "def on_bar(bar):\n    sum(range(20_000_000 if bar.timestamp.minute == 2 else 10))\n"
+    patient = Budgets(cpu_seconds=30.0, cpu_kill_seconds=60.0, wall_seconds=120.0)
+    with warded(patient, StrikeBook(None)) as ward:
+        world = SealedWorld(ward, source)
+        world.manager.start_session("AAPL", "counting", "long")
+        world.deliver()
+        world.bar(1)
+        world.settle()
+        assert priority(ward, "long") < LEAST_PRIORITY
+        world.bar(2)
+        world.until(lambda: priority(ward, "long") == LEAST_PRIORITY)
+        world.bar(3)
+        world.settle()
+        assert priority(ward, "long") == LEAST_PRIORITY
+        assert world.sealed("long").link.restarts == 0
 
 
 def test_the_third_strike_quarantines() -> None:

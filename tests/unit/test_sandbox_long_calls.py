@@ -10,6 +10,7 @@ class SomeHost:
     def __init__(self, computed: float = 1.0) -> None:
         self.seconds = computed
         self.runs = True
+        self.demoted = False
 
     def computed(self) -> float:
         return self.seconds
@@ -19,6 +20,9 @@ class SomeHost:
 
     def resume(self) -> None:
         self.runs = True
+
+    def demote(self) -> None:
+        self.demoted = True
 
 
 def running(hosts: list[SomeHost]) -> list[int]:
@@ -41,6 +45,12 @@ def test_short_calls_never_wait() -> None:
     LongCalls(at_once=1).look([*long, *short])
     assert running(short) == [0, 1, 2]
     assert len(running(long)) == 1
+
+
+def test_a_long_call_lowers_the_priority_of_its_host_and_a_short_one_does_not() -> None:
+    long, short = SomeHost(), SomeHost(LONG_SECONDS)
+    LongCalls(at_once=1).look([long, short])
+    assert (long.demoted, short.demoted) == (True, False)
 
 
 def test_one_long_call_alone_is_not_stopped() -> None:
