@@ -1,5 +1,6 @@
 """The composition root: builds the worker, starts it, keeps it, and stops it, in one readable order."""
 
+import gc
 import time
 from collections import Counter
 
@@ -46,6 +47,9 @@ from services.worker_parts import (
     worker_name,
 )
 from services.worker_view import Shown, WorkerView
+
+# New objects until the collector looks for cycles among them, and such looks until the next older ones.
+COLLECT_AFTER = (1_000, 5, 5)
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +116,7 @@ class Worker:
     def run(self, stop: StopSignal) -> int:
         """Work until asked to stop; return the exit code. For the main thread: it reads the market data."""
         self._start()
+        keep_what_is_here()
         return self._main_thread.run(stop)
 
     def _start(self) -> None:
@@ -132,10 +137,6 @@ class Worker:
         if self._settings.strategy_reload == "auto":
             self._reloader.watch(self._settings.reconcile_seconds)
         log.info("worker_started", **self._settings.describe())
-        if self._settings.database_url is None:
-            log.warning(
-                "outbox_in_memory", advice="set DATABASE_URL: signals on their way do not survive a crash"
-            )
 
     def _stop(self) -> int:
         """Stop in the one order that loses nothing, within SHUTDOWN_SECONDS in all; return the exit code.
@@ -250,6 +251,18 @@ class Worker:
             outbox_pending=lambda: self._desk.pending,
             feed_age_seconds=self._router.feed_age,
         )
+
+
+def keep_what_is_here() -> None:
+    """Have the collector look no more at what is here now, and more often at what comes.
+
+    Every lost connection leaves cycles behind. They would wait for a look at everything, which is rare where
+    so much stays, and holds up all threads for as long as it takes.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # of next to nothing: how much there was the last time decides when it looks again
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def _left(moment: float) -> float:

@@ -79,6 +79,9 @@ def make_outbox(settings: Settings, fence: Fence) -> Outbox:
     """Return where signals wait: in PostgreSQL where there is one, else in memory."""
     size, ttl = settings.outbox_size, settings.signal_ttl_seconds
     if settings.database_url is None:
+        log.warning(
+            "outbox_in_memory", advice="set DATABASE_URL: signals on their way do not survive a crash"
+        )
         return MemoryOutbox(size, ttl, fence=fence)
     return PostgresOutbox(Database(settings.database_url, size=1), size, ttl, fence=fence)
 
