@@ -48,3 +48,10 @@ def tables(database: Database) -> list[list[object]]:
             cursor.execute(query)
             read.append([row[0] for row in cursor.fetchall()])
         return read
+
+
+def query(database: Database, text: str) -> list[tuple[object, ...]]:
+    """Give the rows of a query."""
+    with database.transaction() as cursor:
+        cursor.execute(text)
+        return list(cursor.fetchall())

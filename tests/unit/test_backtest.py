@@ -188,6 +188,28 @@ def test_what_is_decided_at_the_start_has_the_time_of_the_start_as_live() -> Non
     assert [each.signal_id for each in sent] == [given.signal_id]
 
 
+def test_a_strategy_is_stopped_after_its_last_bar_with_what_it_holds() -> None:
+    stopped: list[tuple[int, float, str | None]] = []
+
+    class Stops(Scripted):
+        name = "stops"
+        script: ClassVar[Mapping[int, tuple[str, float]]] = {0: ("BUY", 3.0)}
+
+        def on_stop(self) -> None:
+            stopped.append((self.seen, self.position.quantity, self.session_id))
+            self.send_signal("SELL", 10.0, 3.0)
+
+    bars = bars_from(PRICES)
+    played = run(Stops, bars, BacktestOptions(session_id="desk-7"))
+
+    assert stopped == [(len(bars), 3.0, "desk-7")]
+    assert [(each.action, each.timestamp, each.session_key) for each in played.signals] == [
+        ("BUY", bars[0].timestamp, "desk-7"),
+        ("SELL", bars[-1].timestamp, "desk-7"),
+    ]
+    assert (len(played.fills), played.unfilled) == (1, 1)
+
+
 def test_a_strategy_that_keeps_failing_is_given_up_as_live() -> None:
     class Fails(Scripted):
         name = "fails"

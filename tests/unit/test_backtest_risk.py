@@ -4,6 +4,8 @@ from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from services.history.backtest import run
 from services.history.backtest_run import BacktestRun
 from services.history.options import BacktestOptions, RiskRules
@@ -55,3 +57,21 @@ def test_a_day_that_lost_too_much_halts_what_grows_until_the_next_one() -> None:
         ("BUY", 10.0, "filled"),
     ]
     assert "daily_loss" in str(played.reports[1].reason)
+
+
+def test_the_next_day_begins_though_nothing_is_traded_meanwhile() -> None:
+    script = {0: ("BUY", 200.0), 2: ("BUY", 10.0), 6: ("BUY", 10.0)}
+    prices = [100.0, 100.0, 70.0, 70.0, 70.0, 70.0, 70.0, 70.0, 70.0]
+    played = _played(script, prices, _rules(max_order=Decimal(1_000_000)))
+
+    assert [report.status for report in played.reports] == ["filled", "refused", "filled"]
+
+
+@pytest.mark.parametrize(("symbol", "quantity"), [("AAPL", 230.0), ("BTC/USD", 230.76923076)])
+def test_what_an_order_is_reduced_to_is_a_number_of_units_that_its_market_has(
+    symbol: str, quantity: float
+) -> None:
+    bars = bars_from([(130.0, 130.0)] * 3, symbol)
+    played = run(scripted({0: ("BUY", 400.0)}), bars, BacktestOptions(risk=_rules()))
+
+    assert [fill.quantity for fill in played.fills] == [quantity]

@@ -12,6 +12,7 @@ import pytest
 from services.demo.sample_data import load_sample_data
 from services.history.backtest import run
 from services.history.backtest_run import BacktestRun
+from services.history.bars import in_order
 from services.history.equity import EquityCurve
 from services.history.options import BacktestOptions
 from services.history.statistics import (
@@ -119,6 +120,27 @@ def test_a_year_has_as_many_returns_as_the_bars_have(step: timedelta, periods: f
     curve = EquityCurve([FIRST + number * step for number in range(9)], [100.0] * 9, bytes(9))
 
     assert sample(curve, is_crypto=False)[1] == pytest.approx(periods)
+
+
+def test_what_trades_around_the_clock_has_a_year_of_all_days() -> None:
+    prices = [(100.0 + (n * n) % 17, 100.0 + (n * n * n) % 23) for n in range(40)]
+    ratios = {
+        symbols: run(
+            scripted({1: ("BUY", 1.0)}), in_order(bars_from(prices, each, step=DAY) for each in symbols)
+        ).statistics.sharpe_ratio
+        for symbols in (
+            ("AAPL",),
+            ("BTC/USD",),
+            ("AAPL", "MSFT"),
+            ("BTC/USD", "ETH/USD"),
+            ("AAPL", "BTC/USD"),
+        )
+    }
+
+    stock, crypto, stocks, cryptos, both = (ratio or 0.0 for ratio in ratios.values())
+    assert crypto / stock == pytest.approx((365 / 252) ** 0.5)
+    assert cryptos / stocks == pytest.approx((365 / 252) ** 0.5)
+    assert both == pytest.approx(stocks)
 
 
 def test_what_is_undefined_is_none() -> None:

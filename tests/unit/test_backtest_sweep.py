@@ -6,10 +6,11 @@ import pytest
 
 from models.errors import ConfigError
 from services.history.backtest import run
+from services.history.bars import in_order
 from services.history.options import BacktestOptions
 from services.history.sweep import Axis, Task, Trial, best_of, check_objective, combinations, heat
 from services.history.sweep_workers import Work, try_here, try_in_processes
-from services.history.walk_forward import chained_return, walk_forward
+from services.history.walk_forward import Fold, chained_return, walk_forward
 from strategies.registry import StrategyRegistry
 from strategies.sma_cross import SmaCross
 from tests.unit.playing import bars_from
@@ -128,6 +129,41 @@ def test_what_was_best_is_played_in_what_comes_next() -> None:
     earned = chained_return(folds)
     assert earned is not None
     assert earned != 0.0
+
+
+def test_what_stretches_earned_is_multiplied_and_what_was_not_played_is_left_out() -> None:
+    folds = walk_forward(BARS, [{"fast": 2, "slow": 5}], 3, "total_return", try_here(WORK))
+    earned = [fold.tried.statistics.total_return for fold in folds if fold.tried and fold.tried.statistics]
+    assert len(earned) == 3
+    unplayed = Fold(
+        folds[0].learnt_from, folds[0].learnt_until, folds[0].tried_from, folds[0].tried_until, None, None
+    )
+
+    assert chained_return([*folds, unplayed]) == pytest.approx(
+        (1 + earned[0]) * (1 + earned[1]) * (1 + earned[2]) - 1
+    )
+    assert chained_return([unplayed]) is None
+
+
+def test_what_happens_at_one_time_is_learnt_from_as_a_whole() -> None:
+    bars = in_order(bars_from([(10.0, 11.0)] * 7, symbol) for symbol in ("AAPL", "IBM", "MSFT"))
+
+    folds = walk_forward(
+        bars, [{"fast": 2, "slow": 5}], 4, "total_return", try_here(WORK._replace(events=bars))
+    )
+
+    assert all(fold.learnt_until < fold.tried_from for fold in folds)
+    assert [fold.tried_from for fold in folds] == sorted({fold.tried_from for fold in folds})
+
+
+def test_further_parameters_are_at_their_best_in_each_cell_of_a_heat_map() -> None:
+    axes = [Axis("fast", (2,)), Axis("slow", (5,)), Axis("cash", (1_000.0, 50_000.0, 9_000.0))]
+    trials = list(try_here(WORK)([Task(each) for each in combinations(axes)]))
+    scores = [trial.score("total_return") or 0.0 for trial in trials]
+    assert len(set(scores)) == 3
+
+    for some in (trials, trials[::-1], trials[1:] + trials[:1]):
+        assert heat(some, axes, "total_return")[2] == [[max(scores)]]
 
 
 def test_too_few_bars_to_walk_are_refused() -> None:

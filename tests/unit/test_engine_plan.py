@@ -70,6 +70,9 @@ def test_a_batch_is_the_same_for_the_same_strategies_data_and_rules() -> None:
     assert batch_id([PLAN], "data", replace(OPTIONS, seconds=1.0)) == first
     assert batch_id([PLAN, replace(PLAN, name="other")], "data", OPTIONS) != first
     assert batch_id([PLAN], "changed", OPTIONS) != first
+    some = batch_id([PLAN], "data", OPTIONS, ["AAPL", "MSFT"])
+    assert some not in {first, batch_id([PLAN], "data", OPTIONS, ["AAPL"])}
+    assert batch_id([PLAN], "data", OPTIONS, ["MSFT", "AAPL", "MSFT"]) == some
 
 
 def test_the_code_of_a_strategy_is_its_own() -> None:
