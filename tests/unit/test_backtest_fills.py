@@ -185,8 +185,18 @@ def test_what_answers_another_symbols_bar_is_not_filled_at_an_open_that_was_befo
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"cash": 0.0}, {"fee_bps": -1.0}, {"slippage_bps": 10_000.0}, {"volume_share": 0.0}, {"fill": "open"}],
+    [
+        {"cash": 0.0},
+        {"cash": float("inf")},
+        {"fee_bps": -1.0},
+        {"slippage_bps": 10_000.0},
+        {"volume_share": 0.0},
+        {"volume_share": 1.1},
+        {"fill": "open"},
+        {"symbols": ()},
+        {"start": FIRST.replace(tzinfo=None)},
+    ],
 )
-def test_options_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         replace(BacktestOptions(), **wrong)  # type: ignore[arg-type]  # the wrong values are the point
