@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from heapq import merge
 from operator import attrgetter
@@ -29,7 +29,7 @@ ON_THE_WAY = {"STARTING", "STOPPING"}
 def with_script(feed: Iterable[Message], script: Path, window: Window) -> Iterator[Message]:
     """Mix control events in at their times: those of a recording, or JSON lines with the field `at`.
 
-    Raises ConfigError for a line that is none.
+    A window begins with the sessions that were running then. Raises ConfigError for a line that is no event.
     """
     if not script.exists():
         raise ConfigError(f"{script} is not there")
@@ -37,7 +37,41 @@ def with_script(feed: Iterable[Message], script: Path, window: Window) -> Iterat
         control = [each for each in read_recording(script) if each.channel == CONTROL_CHANNEL]
     else:
         control = sorted(_lines(script), key=attrgetter("at"))
-    return merge(window.cut(control), feed, key=attrgetter("at"))
+    return merge(_in_window(control, window), feed, key=attrgetter("at"))
+
+
+def _in_window(control: Sequence[Message], window: Window) -> Iterator[Message]:
+    """Give the control events of a window, after those that started what was running when it begins."""
+    if window.start is not None:
+        start = aware(window.start).timestamp()
+        for each in _running(each for each in control if each.at < start):
+            yield each._replace(at=start)
+    yield from window.cut(control)
+
+
+def _running(control: Iterable[Message]) -> list[Message]:
+    """Return the events that started sessions which no later one of them stopped."""
+    running: dict[ControlEvent, Message] = {}
+    for message in control:
+        try:
+            event = ControlEvent.decode(message.payload)
+        except DecodeError:
+            continue
+        if event.action == "subscribe":
+            running.setdefault(event, message)
+        else:
+            for started in [each for each in running if _stops(event, each)]:
+                del running[started]
+    return list(running.values())
+
+
+def _stops(event: ControlEvent, started: ControlEvent) -> bool:
+    """Tell whether an event stops the session that another one started: the one, or all of a kind."""
+    if event.symbol != started.symbol:
+        return False
+    if event.session_id is not None:
+        return event.session_id == started.session_id
+    return event.strategy_id in {None, started.strategy_id}
 
 
 class Rehearsal:

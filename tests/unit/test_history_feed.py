@@ -93,6 +93,72 @@ def test_control_events_of_a_recording_are_replayed_where_it_is_the_script(tmp_p
     assert list(open_feed(tmp_path, Window()).messages) == recorded[1:]
 
 
+def _script(folder: Path, *events: tuple[str, str, dict[str, str]]) -> Path:
+    """Write a script of (time of day, action, further fields)."""
+    lines = [
+        json.dumps(SUBSCRIBE | {"at": f"2026-01-28T{at}Z", "action": action} | fields)
+        for at, action, fields in events
+    ]
+    script = folder / "script.jsonl"
+    script.write_text("\n".join(lines))
+    return script
+
+
+def _told(script: Path, window: Window) -> list[tuple[str, str, str]]:
+    """Give what is told in this window: the time of day, and what of which session."""
+    told = []
+    for each in with_script([], script, window):
+        event = json.loads(each.payload)
+        at = datetime.fromtimestamp(each.at, UTC)
+        told.append(
+            (f"{at:%H:%M}", event["action"], event.get("sessionId") or event.get("strategyId") or "-")
+        )
+    return told
+
+
+def test_a_window_begins_with_the_sessions_that_were_running_then(tmp_path: Path) -> None:
+    script = _script(
+        tmp_path,
+        ("09:00:00", "subscribe", {"sessionId": "stays"}),
+        ("09:01:00", "subscribe", {"sessionId": "ended"}),
+        ("09:02:00", "subscribe", {"sessionId": "stays"}),
+        ("09:03:00", "unsubscribe", {"sessionId": "ended"}),
+        ("10:00:00", "subscribe", {"sessionId": "at the start"}),
+        ("10:30:00", "unsubscribe", {"sessionId": "stays"}),
+        ("11:00:00", "subscribe", {"sessionId": "too late"}),
+    )
+    window = Window(datetime(2026, 1, 28, 10), datetime(2026, 1, 28, 11, tzinfo=UTC))  # noqa: DTZ001 — UTC
+    assert _told(script, window) == [
+        ("10:00", "subscribe", "stays"),
+        ("10:00", "subscribe", "at the start"),
+        ("10:30", "unsubscribe", "stays"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "left"),
+    [
+        ({"sessionId": "one"}, ["two", "mock", "other"]),
+        ({"strategyId": "mock"}, ["other"]),
+        ({}, []),
+        ({"symbol": "MSFT"}, ["one", "two", "mock", "other"]),
+    ],
+)
+def test_what_was_stopped_before_a_window_is_stopped_as_a_worker_does(
+    tmp_path: Path, stopped: dict[str, str], left: list[str]
+) -> None:
+    script = _script(
+        tmp_path,
+        ("09:00:00", "subscribe", {"sessionId": "one", "strategyId": "mock"}),
+        ("09:00:00", "subscribe", {"sessionId": "two", "strategyId": "mock"}),
+        ("09:00:00", "subscribe", {"strategyId": "mock"}),
+        ("09:00:00", "subscribe", {"strategyId": "other"}),
+        ("09:01:00", "unsubscribe", stopped),
+    )
+    window = Window(datetime(2026, 1, 28, 10, tzinfo=UTC))
+    assert [name for _, _, name in _told(script, window)] == left
+
+
 @pytest.mark.parametrize(
     "line",
     ["{}", "no json", json.dumps(SUBSCRIBE | {"action": "start"}), json.dumps(SUBSCRIBE | {"at": "x"})],
