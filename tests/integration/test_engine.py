@@ -17,6 +17,7 @@ from services.history.backtest import run
 from services.history.bars import read_bars
 from services.history.engine.batch import Progress
 from services.history.engine.notifications import Notifications
+from services.history.engine.result_table import ResultTable
 from services.history.options import BacktestOptions
 from strategies.sma_cross import SmaCross
 from tests.engine_tables import write_universe
@@ -211,25 +212,45 @@ def test_a_strategy_hears_the_symbols_that_it_watches_and_says_which_are_missing
     assert (again.progress.reused, again.progress.done) == (2, 4)  # whoever watches depends on all data
 
 
+class Listener(Notifications):
+    """Keeps what people are told, in `told`."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.told: list[tuple[str, str]] = []
+
+    def send(self, title: str, body: str) -> bool:
+        self.told.append((title, body))
+        return False  # nobody was reached, and nothing comes of it
+
+
 def test_people_are_told_how_a_run_ended(database: Database, data: Path) -> None:
-    told: list[tuple[str, str]] = []
-
-    class Listener(Notifications):
-        def send(self, title: str, body: str) -> bool:
-            told.append((title, body))
-            return False  # nobody was reached, and nothing comes of it
-
+    listener = Listener()
     first = run_engine(database, data, "mock")
     write_universe(data, 3, last=5.0)
-    run_engine(database, data, "mock", notifications=Listener(None))
+    run_engine(database, data, "mock", notifications=listener)
     with pytest.raises(ConfigError):
-        run_engine(database, data.with_suffix(".gone"), "mock", notifications=Listener(None))
-    [(finished, figures), (failed, reason)] = told
+        run_engine(database, data.with_suffix(".gone"), "mock", notifications=listener)
+    [(finished, figures), (failed, reason)] = listener.told
     assert (finished, failed) == ("Engine finished", "Engine failed")
     assert figures.startswith("finished: 3 of 3 runs over 3 symbols, 1 computed, 2 were there, 0 failed")
     assert "1. mock: return" in figures
     assert figures.endswith(f", return the time before {first.ranking[0].mean_return:.2%}")
     assert "is no file" in reason
+
+
+def test_people_are_told_of_a_fault_of_the_engine_itself(
+    database: Database, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    listener = Listener()
+    monkeypatch.setattr(ResultTable, "save", broken)
+    with pytest.raises(RuntimeError):
+        run_engine(database, data, "mock", notifications=listener)
+    assert listener.told == [("Engine failed", "RuntimeError: nobody thought of this")]
+    assert active_children() == []
 
 
 def test_the_tables_of_a_run_can_be_had_as_parquet(database: Database, data: Path, tmp_path: Path) -> None:

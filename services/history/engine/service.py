@@ -22,6 +22,7 @@ from services.history.engine.result_table import Batch, ResultTable
 from services.history.engine.telling import lines
 from services.history.engine.universe import Universe
 from services.history.repairs import check_rules
+from services.session import explain
 from strategies.registry import StrategyRegistry
 
 
@@ -62,8 +63,9 @@ class EngineService:
         """Run everything, and tell of its end, also where that was no good one. Raises as it went wrong."""
         try:
             summary = self._run(request)
-        except (StrategyWorkerError, OSError) as error:
-            self.notifications.send("Engine failed", str(error))
+        except Exception as error:  # whatever it is, somebody should hear of it who reads no log
+            known = isinstance(error, StrategyWorkerError | OSError)
+            self.notifications.send("Engine failed", str(error) if known else explain(error))
             raise
         self.notifications.send(f"Engine {summary.status}", "\n".join(lines(summary)))
         return summary
