@@ -3,8 +3,9 @@
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -28,11 +29,23 @@ class LoadFailure:
     reason: str
 
 
-def strategies_in(folder: Path) -> Iterator[tuple[Path, LoadFailure | list[type[BaseStrategy]]]]:
+Import = Callable[[], ModuleType]
+"""Runs a file as a module."""
+
+
+def at_once(load: Import) -> ModuleType:
+    """Import a file, however long it takes."""
+    return load()
+
+
+def strategies_in(
+    folder: Path, importing: Callable[[Import], ModuleType] = at_once
+) -> Iterator[tuple[Path, LoadFailure | list[type[BaseStrategy]]]]:
     """Load each `*.py` and `*.yaml` of a folder, in the order of names; yield its strategies, or why not.
 
     A file of rules is one strategy. The folder goes to the end of `sys.path`, so that files can import each
-    other by plain names; what is installed wins over them. Raises ConfigError when it cannot be read.
+    other by plain names; what is installed wins over them. `importing` has one imported, by calling what it
+    is given, and may end that with an error. Raises ConfigError when the folder cannot be read.
     """
     folder = folder.absolute()
     try:
@@ -45,7 +58,7 @@ def strategies_in(folder: Path) -> Iterator[tuple[Path, LoadFailure | list[type[
         sys.path.append(str(folder))
     for file in files:
         if not file.is_dir():
-            yield file, _load(file) if file.suffix == ".py" else _load_rules(file)
+            yield file, _load(file, importing) if file.suffix == ".py" else _load_rules(file)
 
 
 def line_of(cls: type) -> str:
@@ -63,9 +76,9 @@ def _load_rules(file: Path) -> LoadFailure | list[type[BaseStrategy]]:
         return LoadFailure(str(file), str(error))
 
 
-def _load(file: Path) -> LoadFailure | list[type[BaseStrategy]]:
+def _load(file: Path, importing: Callable[[Import], ModuleType]) -> LoadFailure | list[type[BaseStrategy]]:
     try:
-        module = _import(file)
+        module = importing(partial(_import, file))
     except (Exception, SystemExit) as error:  # noqa: BLE001 — the boundary to an author's code: even sys.exit() stays in it
         return LoadFailure(str(file), _explain(error, file))
     return list(dict.fromkeys(cls for cls in vars(module).values() if _is_defined_there(cls, module)))

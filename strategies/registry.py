@@ -3,9 +3,10 @@
 import functools
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from models.errors import StrategyRejected
 from strategies.base_strategy import BaseStrategy
 from strategies.bollinger_breakout import BollingerBreakout
 from strategies.buy_and_hold import BuyAndHold
-from strategies.folder import LoadFailure, line_of, strategies_in
+from strategies.folder import Import, LoadFailure, at_once, line_of, strategies_in
 from strategies.hooks import check_hooks
 from strategies.macd_trend import MacdTrend
 from strategies.mean_reversion import MeanReversion
@@ -82,14 +83,17 @@ class StrategyRegistry:
         """Return every name in order, those of classes before those of rules."""
         return tuple(sorted(self._classes, key=lambda name: (name != name.lower(), name)))
 
-    def load_folder(self, folder: Path) -> list[LoadFailure]:
+    def load_folder(
+        self, folder: Path, importing: Callable[[Import], ModuleType] = at_once
+    ) -> list[LoadFailure]:
         """Add the strategies of every `*.py` and `*.yaml` in a folder; return what could not, and why.
 
         Files whose name starts with `_`, and classes whose name does, are left out. A broken file or class
-        does not stop the others. Raises ConfigError when the folder itself cannot be read.
+        does not stop the others. `importing` has each imported. Raises ConfigError when the folder itself
+        cannot be read.
         """
         failures: list[LoadFailure] = []
-        for file, found in strategies_in(folder):
+        for file, found in strategies_in(folder, importing):
             if isinstance(found, LoadFailure):
                 failures.append(found)
                 continue

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from services.history.backtest import Event
 from services.history.child_process import end_with_parent
 from services.history.options import BacktestOptions
+from services.history.own_strategies import load_own
 from services.history.sweep import Task, Trial, attempt
 from services.telemetry.logs import configure_logging
 from strategies.base_strategy import BaseStrategy
@@ -67,7 +68,7 @@ def _begin(name: str, folder: Path | None, events: Sequence[Event], options: Bac
     configure_logging("CRITICAL", "console")  # why a run failed is in its trial
     registry = StrategyRegistry()
     if folder is not None:
-        registry.load_folder(folder)
+        load_own(registry, folder)
     _work.append(Work(registry.get(name), events, options))
 
 

@@ -21,6 +21,7 @@ from services.history.engine.one_run import run_one
 from services.history.engine.plan import EngineOptions, RunPlan
 from services.history.engine.result import RunResult, SymbolReport
 from services.history.engine.universe import SymbolSlice
+from services.history.own_strategies import load_own
 from services.session import explain
 from strategies.registry import StrategyRegistry
 
@@ -58,7 +59,7 @@ def work(pipe: Connection, setting: Setting) -> None:
     structlog.configure(wrapper_class=QUIET)  # what strategies have to say a thousand times
     registry = StrategyRegistry()
     if setting.strategies_path is not None:
-        registry.load_folder(Path(setting.strategies_path))
+        load_own(registry, Path(setting.strategies_path))
     library = Library(Path(setting.rows), setting.options.repairs, setting.others)
     encode = msgspec.msgpack.Encoder().encode
     try:
