@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from services.sandbox.ending import Cause, Ending
 
@@ -9,6 +10,7 @@ SHARE_SECONDS = 10.0
 RATE_SECONDS = 1.0
 LOG_PATIENCE = 10
 PATIENCE_BETWEEN_CALLS = 15
+NANOSECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,15 @@ def processor_seconds(pid: int) -> float:
         return 0.0
 
 
+def queued_seconds(pid: int) -> float:
+    """Return for how long a process wanted a processor so far and had none; 0 where nobody knows."""
+    try:
+        _, queued, _ = Path(f"/proc/{pid}/schedstat").read_bytes().split()
+    except (OSError, ValueError):
+        return 0.0
+    return int(queued) / NANOSECONDS
+
+
 class Meter:
     """What one host uses. For one thread; `now` is in monotonic seconds."""
 
@@ -44,7 +55,7 @@ class Meter:
         self._budgets = budgets
         self._pid = pid
         self._call: int | None = None
-        self._call_cpu = self._call_at = 0.0
+        self._call_cpu = self._call_at = self._call_queued = 0.0
         self._paused_at: float | None = None
         self.computed = 0.0
         self.interrupted = False
@@ -75,6 +86,7 @@ class Meter:
         before, self._used = self._used, used
         if call != self._call:
             self._call, self._call_cpu, self._call_at = call, used, now
+            self._call_queued = queued_seconds(self._pid)
             self.computed, self.interrupted = min(used - before, now - began), False
             return None
         self.computed = used - self._call_cpu
@@ -82,7 +94,7 @@ class Meter:
             return Ending(Cause.CPU, f"a call computed longer than {budgets.cpu_kill_seconds:g} s")
         # Between calls it waits for the processor, most likely: that may take a while on a busy machine.
         allowed = budgets.wall_seconds * (1 if call else PATIENCE_BETWEEN_CALLS)
-        if (self._paused_at or now) - self._call_at > allowed:
+        if self._took_longer(allowed, now):
             return Ending(Cause.WALL, f"a call took longer than {allowed:g} s")
         self.interrupted = self.computed > budgets.cpu_seconds
         return None
@@ -111,6 +123,11 @@ class Meter:
         if share <= self._budgets.core_share:
             return None
         return Ending(Cause.CPU, f"it used {share:.0%} of a core over {SHARE_SECONDS:g} s")
+
+    def _took_longer(self, seconds: float, now: float) -> bool:
+        """Whether the call took longer than that, without the time for which others had the processors."""
+        passed = (self._paused_at or now) - self._call_at
+        return passed > seconds and passed - (queued_seconds(self._pid) - self._call_queued) > seconds
 
     def signal(self, of_event: int, now: float) -> Ending | None:
         """Count a signal, so many of its event; return why the host is to be killed, if it is."""

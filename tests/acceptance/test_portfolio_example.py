@@ -19,8 +19,9 @@ from tests.oms_stub import OmsStub, told
 from tests.sample_approvals import USER, approval_message
 from tests.support import eventually, free_port, running_process
 
-# A long fall that slows down: RSI is under 40, and the MACD line is above its signal already.
-CLOSES = [round(100.0 + 100.0 * 0.95**step, 2) for step in range(60)]
+# A long fall that slows down: RSI is under 40, and the MACD line is above its signal already. From the 34th
+# bar on, at which it may be bought, it falls by less than the stop loss of 5 %.
+CLOSES = [round(100.0 + 100.0 * 0.9**step, 2) for step in range(60)]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 
 from models.session import SessionState
+from services.sandbox.budgets import Budgets
 from services.sandbox.ending import Cause, Ending
 from services.sandbox.strikes import StrikeBook, Verdict
 from services.sandbox.ward import Ward
@@ -86,6 +87,14 @@ def attacked() -> Iterator[Attacked]:
         yield Attacked(ward, strikes)
 
 
+@pytest.fixture(scope="module")
+def patiently_attacked() -> Iterator[Attacked]:
+    """So much time for a call that it can take all its memory on a slow machine, too."""
+    strikes = NotedStrikes()
+    with warded(Budgets(cpu_seconds=20.0, cpu_kill_seconds=20.0, wall_seconds=60.0), strikes) as ward:
+        yield Attacked(ward, strikes)
+
+
 def named(attacks: list[Attack]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("attack", attacks, ids=[attack.name for attack in attacks])
 
@@ -114,12 +123,12 @@ def test_an_attack_that_its_host_survives_costs_nothing_but_errors(
 
 
 @named([attack for attack in ATTACKS if attack.outcome == "MemoryError"])
-def test_an_attack_on_memory_is_recorded_as_that(attacked: Attacked, attack: Attack) -> None:
-    world = attacked.attack(attack)
-    ending, verdict = attacked.ending(world, attack)
+def test_an_attack_on_memory_is_recorded_as_that(patiently_attacked: Attacked, attack: Attack) -> None:
+    world = patiently_attacked.attack(attack)
+    ending, verdict = patiently_attacked.ending(world, attack)
     assert ending == Ending(Cause.OUT_OF_MEMORY, "on_bar had no memory left")
     assert verdict.reason.startswith(f"its process ended: {ending.reason}; it starts again in 1 s")
-    attacked.assert_beside_answers()
+    patiently_attacked.assert_beside_answers()
 
 
 @named(ENDLESS)

@@ -52,13 +52,13 @@ def on_bar(bar):
     for _ in range(3):
         send_signal("BUY", 1.0, 1.0)
 """
+GREEDY = "list(bytearray(1 << 20) for _ in range(1 << 20))"
 SIGNALS_PER_EVENT = 50
 SIGNALS_PER_SECOND = 20
 ABUSES = {
     "endless": ("while True: pass", "on_bar took too long"),
     "stubborn": (STUBBORN, "a call computed longer than"),
     "waiting": (WAITING, "a call took longer than 2 s"),
-    "greedy": ("list(bytearray(1 << 20) for _ in range(1 << 20))", "memory"),
     "leaving": ("import sys; sys.modules['posix']._exit(3)", "ended by itself with code 3"),
     "chatty": ("\n        while True: log.info('x' * 1000)", "lines in a second"),
     "flooding": ("\n        while True: send_signal('BUY', 1.0, 1.0)", "signals at one event"),
@@ -97,14 +97,23 @@ def answers_of(world: SealedWorld, symbol: str) -> Callable[[], None]:
 
 @pytest.mark.parametrize("abuse", ABUSES)
 def test_a_host_over_budget_ends_and_goes_on_after_what_ended_it(ward: Ward, abuse: str) -> None:
-    statement, reason = ABUSES[abuse]
-    world = SealedWorld(ward, COUNTING.format(statement))
-    world.manager.start_session("AAPL", "counting", abuse)
+    world = ended_and_gone_on(ward, *ABUSES[abuse])
+    assert len(world.sent) == 3 + (SIGNALS_PER_EVENT if abuse == "flooding" else 0)
+
+
+def test_a_host_without_memory_ends_and_goes_on_after_what_ended_it(busy_ward: Ward) -> None:
+    ended_and_gone_on(busy_ward, GREEDY, "memory")
+
+
+def ended_and_gone_on(ward: Ward, statement: str, reason: str) -> SealedWorld:
+    """Have the second of four bars end the host for this reason, and the next host be told of the others."""
+    world, key = SealedWorld(ward, COUNTING.format(statement)), statement
+    world.manager.start_session("AAPL", "counting", key)
     world.deliver()
     for minute in (1, 2, 3, 4):
         world.bar(minute)
-    world.until(lambda: world.sealed(abuse).link.restarts == 1)
-    assert reason in str(world.described(abuse)["reason"])
+    world.until(lambda: world.sealed(key).link.restarts == 1)
+    assert reason in str(world.described(key)["reason"])
 
     def told() -> list[int]:
         return [each.timestamp.minute for each in world.sent if "seen" in each.metadata]
@@ -112,8 +121,8 @@ def test_a_host_over_budget_ends_and_goes_on_after_what_ended_it(ward: Ward, abu
     world.until(lambda: len(told()) == 3)
     world.settle()
     assert told() == [1, 3, 4]
-    assert world.described(abuse)["reason"] is None
-    assert len(world.sent) == 3 + (SIGNALS_PER_EVENT if abuse == "flooding" else 0)
+    assert world.described(key)["reason"] is None
+    return world
 
 
 @pytest.mark.parametrize("abuse", ABUSES)

@@ -1,7 +1,16 @@
 """Calls that compute for long: who runs, who waits, and that waiting costs nothing."""
 
-from services.sandbox.budgets import Budgets, Meter
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
+
+from services.sandbox import budgets
+from services.sandbox.budgets import Budgets, Meter, queued_seconds
 from services.sandbox.long_calls import LONG_SECONDS, LongCalls
+from tests.support import eventually
 
 PROCESS = 0  # nobody's: it has used no processor time
 
@@ -81,3 +90,29 @@ def test_time_stands_still_for_a_call_that_waits_for_its_turn() -> None:
     ended = meter.watch(7, 0.0, 100.6)
     assert ended is not None
     assert ended.reason == "a call took longer than 1 s"
+
+
+def test_time_stands_still_while_others_have_the_processors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queued = 5.0
+    monkeypatch.setattr(budgets, "queued_seconds", lambda _: queued)
+    meter = Meter(Budgets(wall_seconds=1.0), PROCESS, 0.0)
+    assert meter.watch(7, 0.0, 0.0) is None
+    queued = 8.0
+    assert meter.watch(7, 0.0, 3.9) is None
+    ended = meter.watch(7, 0.0, 4.1)
+    assert ended is not None
+    assert ended.reason == "a call took longer than 1 s"
+
+
+def test_a_process_that_shares_its_processor_is_queued_for_it() -> None:
+    [processor, *_] = os.sched_getaffinity(0)
+    loop = f"import os; os.sched_setaffinity(0, [{processor}])\nwhile True: pass"
+    with ExitStack() as stack:
+        loops = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(2)]  # noqa: S603 — our own
+        for each in loops:
+            stack.callback(each.wait)
+            stack.callback(each.kill)
+        eventually(lambda: all(queued_seconds(each.pid) > 0.1 for each in loops), 60)
+    assert queued_seconds(loops[0].pid) == 0.0
