@@ -26,7 +26,7 @@ class SignalStatus(StrEnum):
     REFUSED = "refused"
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True, gc=False):
     """What a strategy decided, checked, before it has an id.
 
     `price` is in the quote currency, `quantity` in units (fractions allowed), `confidence` from 0 to 1;
@@ -40,7 +40,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
-class Signal(Decision, frozen=True, kw_only=True):
+class Signal(Decision, frozen=True, kw_only=True, gc=False):
     """A decision with its identity: one order that a session asks for.
 
     `timestamp` is the market time of the event that the decision answers, so that the same decision has

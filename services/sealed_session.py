@@ -11,7 +11,7 @@ from models.session import Lifecycle, SessionIdentity, SessionState
 from models.signal import Decision
 from services.sandbox.link import Answer, Link, failure_of
 from services.sandbox.protocol import Decided, Failed, GetState, LogLine, Reduced, State
-from services.sandbox.told import Told
+from services.sandbox.told import Question, Told
 from services.session import ENDED, Session, SessionHost
 from services.state_memory import SessionMemory
 from services.telemetry.logs import Throttle
@@ -122,7 +122,7 @@ class SealedSession(Session):
             author_log.log(_LEVELS[answer.level], answer.text, session=self.identity.key)
         elif isinstance(answer, State):
             self.link.state = answer.state
-            if told.answered is not None:
+            if isinstance(told, Question):
                 told.answered(answer.state)
         elif isinstance(answer, Failed):
             self._fail(told, answer)
@@ -150,7 +150,7 @@ class SealedSession(Session):
         error = failure_of(failed)
         if isinstance(told.event, GetState):
             self.complain("state_not_saved", error)
-            if told.answered is not None:
+            if isinstance(told, Question):
                 told.answered(None)
             return
         events = self.bars + self.trades

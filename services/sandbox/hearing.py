@@ -86,7 +86,7 @@ class Hearing:
                 return None
             if said.signal_id not in self._open_signals:
                 booked = Decision(action=said.action, price=said.price, quantity=said.quantity)
-                told.booked.append(booked)
+                told.booked += (booked,)
         told.heard += 1
         return told, said
 

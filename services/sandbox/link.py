@@ -27,7 +27,7 @@ from services.sandbox.protocol import (
     SetPosition,
     SetState,
 )
-from services.sandbox.told import Told
+from services.sandbox.told import Question, Told
 
 START_SECONDS = 10.0
 LAST_BARS = 5
@@ -161,7 +161,7 @@ class Link:
         if not self.closed and not self._stopping:
             self._stopping = True
             self._say(Told(self.listener.lifecycle, self.listener.received_at))
-            self._say(Told(GetState(), answered=self._ended))
+            self._say(Question(GetState(), answered=self._ended))
 
     def ask_state(self, answered: Callable[[str | None], None]) -> None:
         """Have `answered` called with its state at this point, or None, on the thread of the session."""
@@ -176,7 +176,7 @@ class Link:
                 asked(state)
 
         if not self._stopping:
-            self._say(Told(GetState(), self.listener.received_at, answered=once))
+            self._say(Question(GetState(), self.listener.received_at, answered=once))
 
     def close(self) -> None:
         """End the host at once; nothing more is told or heard."""
@@ -205,7 +205,7 @@ class Link:
 
     def _say(self, told: Told) -> None:
         if self.closed:
-            if told.answered is not None:
+            if isinstance(told, Question):
                 told.answered(self.state)
             return
         self.queue.append(told)

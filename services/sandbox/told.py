@@ -1,9 +1,8 @@
 """What a sealed strategy is told, one event each, and how often it is encoded: once for all hosts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from models.execution import ExecutionReport
 from models.gap import Gap
@@ -29,21 +28,21 @@ MOST_KEPT = 4096
 Input = Bar | Trade | ExecutionReport | Gap | Lifecycle | GetState | SetState | SetPosition | Reduced
 
 
-@dataclass(slots=True, eq=False)
-class Told:
+class Told(Struct, eq=False, gc=False):
     """An event on its way to the host, or told already.
 
-    `received_at` is when it came, in monotonic seconds. `answered` is called with the state that was asked
-    for, or None. `heard` counts the decisions that came in answer; as many are left out, by `skip`, when the
-    event is told again to a successor of its host. `booked` are those that the host books. A `spoilt` event
-    was the end of a host and is told to no other; one that is `silent` is answered by nothing but failures;
-    one that is `done` was answered to its end. `version` is the hash of the code that it was told to.
+    `received_at` is when it came, in monotonic seconds. `heard` counts the decisions that came in answer; as
+    many are left out, by `skip`, when the event is told again to a successor of its host. `booked` are those
+    that the host books. A `spoilt` event was the end of a host and is told to no other; one that is `silent`
+    is answered by nothing but failures; one that is `done` was answered to its end. `version` is the hash of
+    the code that it was told to.
+
+    Hundreds of thousands are kept, in no cycle: the collector would hold up everybody to look at them.
     """
 
     event: Input
     received_at: float = 0.0
     warm_up: bool = False
-    answered: Callable[[str | None], None] | None = None
     silent: bool = False
     number: int = 0
     heard: int = 0
@@ -52,7 +51,13 @@ class Told:
     spoilt: bool = False
     done: bool = False
     version: str = ""
-    booked: list[Decision] = field(default_factory=list)
+    booked: tuple[Decision, ...] = ()
+
+
+class Question(Told, eq=False, gc=True, kw_only=True):
+    """The question for the state; `answered` is called with it, or None."""
+
+    answered: Callable[[str | None], None]
 
 
 class EventEncoder:

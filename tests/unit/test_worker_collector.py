@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from models.signal import Decision
+from services.sandbox.told import Told
 from services.worker import keep_what_is_here
+from tests.sealed_hosts import bar
 
 
 class Connection:
@@ -45,3 +48,11 @@ def test_a_look_at_everything_is_a_look_at_little() -> None:
     keep_what_is_here()
     assert gc.get_freeze_count() > 10_000
     assert len(gc.get_objects()) < 1_000
+
+
+def test_what_is_kept_by_the_hundred_thousand_is_not_looked_at() -> None:
+    decision = Decision(action="BUY", price=1.0, quantity=1.0)
+    told = Told(bar(1), booked=(decision,))
+    assert not gc.is_tracked(told)
+    assert not gc.is_tracked(told.event)
+    assert not gc.is_tracked(decision)
