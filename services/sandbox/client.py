@@ -165,11 +165,12 @@ class Zygote:
         """Its process id."""
         return self._process.pid
 
-    def spawn(self, ended: Callable[[Ended], None]) -> HostProcess:
-        """Fork a host. `ended` is called once, when it has ended, on a thread of the zygote's.
+    def spawn(self, ended: Callable[[Ended], None], *, last: bool = False) -> HostProcess:
+        """Fork a host, demoted from the start if it is to come `last`.
 
-        The host says Sealed or NotSealed first. Raises SandboxUnavailable when there is no process or
-        descriptor left, or the zygote is gone.
+        `ended` is called once, when it has ended, on a thread of the zygote's. The host says Sealed or
+        NotSealed first. Raises SandboxUnavailable when there is no process or descriptor left, or the zygote
+        is gone.
         """
         with self._spawning:
             number = next(self._numbers)
@@ -181,7 +182,7 @@ class Zygote:
             try:
                 passed = [host.far_end.fileno(), host.page.descriptor]
                 with self._writing:
-                    socket.send_fds(self._control, [control_frame(Spawn(number))], passed)
+                    socket.send_fds(self._control, [control_frame(Spawn(number, last))], passed)
                 answer = self._answer_about(number)
             except OSError:
                 answer = None

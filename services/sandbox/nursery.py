@@ -153,6 +153,7 @@ class Nursery:
         else:
             if not pid:
                 self._hosts.clear()
+                os.nice(LEAST_PRIORITY if order.last else 0)
                 return Birth(channel, page, parent)
             self._hosts[pid] = number
             answer = Spawned(number, pid)

@@ -26,9 +26,10 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 class Spawn(Struct, frozen=True, tag=True):
-    """Fork a host and call it by this number."""
+    """Fork a host and call it by this number; one that comes `last` is demoted from the start."""
 
     number: int
+    last: bool = False
 
 
 class Send(Struct, frozen=True, tag=True):

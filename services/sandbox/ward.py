@@ -167,9 +167,7 @@ class Ward:
             for notice in early:
                 self._ended(talk, notice)
 
-        process = zygote.spawn(lambda notice: self.exchange.call(partial(heard, notice)))
-        if last:
-            process.demote()
+        process = zygote.spawn(lambda notice: self.exchange.call(partial(heard, notice)), last=last)
         self.exchange.call(begin)
 
     def _lose_zygote(self) -> None:
