@@ -10,6 +10,7 @@ SHARE_SECONDS = 10.0
 RATE_SECONDS = 1.0
 LOG_PATIENCE = 10
 PATIENCE_BETWEEN_CALLS = 15
+LOOK_CLOSER_SECONDS = 0.25
 NANOSECONDS = 1e9
 
 
@@ -55,7 +56,8 @@ class Meter:
         self._budgets = budgets
         self._pid = pid
         self._call: int | None = None
-        self._call_cpu = self._call_at = self._call_queued = 0.0
+        self._call_cpu = self._call_at = 0.0
+        self._call_queued: float | None = None
         self._paused_at: float | None = None
         self.computed = 0.0
         self.interrupted = False
@@ -86,7 +88,7 @@ class Meter:
         before, self._used = self._used, used
         if call != self._call:
             self._call, self._call_cpu, self._call_at = call, used, now
-            self._call_queued = queued_seconds(self._pid)
+            self._call_queued = None
             self.computed, self.interrupted = min(used - before, now - began), False
             return None
         self.computed = used - self._call_cpu
@@ -127,7 +129,11 @@ class Meter:
     def _took_longer(self, seconds: float, now: float) -> bool:
         """Whether the call took longer than that, without the time for which others had the processors."""
         passed = (self._paused_at or now) - self._call_at
-        return passed > seconds and passed - (queued_seconds(self._pid) - self._call_queued) > seconds
+        if self._call_queued is None and passed > LOOK_CLOSER_SECONDS:  # which takes too long for every call
+            self._call_queued = queued_seconds(self._pid)
+        if passed <= seconds or self._call_queued is None:
+            return passed > seconds
+        return passed - (queued_seconds(self._pid) - self._call_queued) > seconds
 
     def signal(self, of_event: int, now: float) -> Ending | None:
         """Count a signal, so many of its event; return why the host is to be killed, if it is."""

@@ -99,6 +99,7 @@ def test_time_stands_still_while_others_have_the_processors(
     monkeypatch.setattr(budgets, "queued_seconds", lambda _: queued)
     meter = Meter(Budgets(wall_seconds=1.0), PROCESS, 0.0)
     assert meter.watch(7, 0.0, 0.0) is None
+    assert meter.watch(7, 0.0, 0.3) is None
     queued = 8.0
     assert meter.watch(7, 0.0, 3.9) is None
     ended = meter.watch(7, 0.0, 4.1)
