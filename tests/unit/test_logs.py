@@ -24,6 +24,7 @@ module_log = structlog.get_logger("module")
 def _logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level, settings = list(root.handlers), root.level, structlog.get_config()
+    logging.captureWarnings(capture=False)  # a test before may have left it on
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
