@@ -14,6 +14,7 @@ from services.db_client import migrate
 from services.embedded import EmbeddedPostgres
 from services.state_store import STATES
 from tests.acceptance.conftest import LiveWorker, StartWorker, bar
+from tests.faults.databases import unfinished_signals
 from tests.gateway_stub import HANG, GatewayStub
 from tests.support import eventually
 
@@ -236,7 +237,7 @@ def test_what_was_executed_after_the_last_save_is_read_from_the_table_of_signals
         assert life.session()["stateReason"] == "nothing was saved"
         life.restart(signal.SIGTERM)  # saved now
         life.bars(3, volume=7)
-        eventually(lambda: life.held() == 1.0)
+        eventually(lambda: life.held() == 1.0 and unfinished_signals(database_url) == 0)
         life.restart(signal.SIGKILL)  # sold since
         session = life.session()
         assert (session["stateRestored"], session["position"]["quantity"]) == (True, 1.0)
