@@ -156,11 +156,16 @@ def test_a_connection_that_the_gateway_closed_is_replaced_without_loss(stub: Gat
 
 def test_each_thread_has_its_own_connection(stub: GatewayStub) -> None:
     client = GatewayClient(GatewayOptions(stub.url))
-    barrier = threading.Barrier(3)
+    together = threading.Barrier(3)
+
+    def answer(received: Received) -> Answer:
+        together.wait(10.0)  # all three are under way
+        return stub.friendly(received)
+
+    stub.answer = answer
 
     def send() -> None:
         for _ in range(3):
-            barrier.wait(10.0)
             client.execute(make_signal())
 
     threads = [threading.Thread(target=send) for _ in range(3)]
