@@ -9,30 +9,19 @@ import typer
 from config import Settings
 from models.errors import StrategyRejected
 from services.commands.output import print_warning
+from services.commands.strategies import load
 
 if TYPE_CHECKING:
     from services.history.bars import BarFile
     from services.history.options import RiskRules
     from strategies.base_strategy import BaseStrategy
-    from strategies.folder import LoadFailure
-    from strategies.registry import StrategyRegistry
 
 MOST_PROBLEMS = 10
 
 
-def load_strategies(settings: Settings) -> tuple["StrategyRegistry", list["LoadFailure"]]:
-    """Return the strategies that a worker with these settings has, and what could not be loaded in time."""
-    from services.history.own_strategies import load_own
-    from strategies.registry import StrategyRegistry
-
-    registry = StrategyRegistry()
-    folder = settings.strategies_path
-    return registry, [] if folder is None else load_own(registry, folder)
-
-
 def find_strategy(settings: Settings, name: str) -> "type[BaseStrategy]":
     """Return the class of this name. Raises BadParameter, saying what could not be loaded, for others."""
-    registry, failures = load_strategies(settings)
+    registry, failures = load(settings)
     try:
         return registry.get(name)
     except StrategyRejected as error:

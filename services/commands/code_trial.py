@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from config import Settings
 from models.errors import StrategyError
+from services.commands.problems import problems_of
 
 if TYPE_CHECKING:
     from services.sandbox.protocol import Load
@@ -79,7 +80,7 @@ def read_code(settings: Settings, source: str, why: str = "--untried") -> Trial:
         form, _ = compile_source(source, why_absent)
     except NotLoadable as error:
         refused = NotLoaded(reason=error.reason, line=error.line, column=error.column)
-        return Trial(code_hash, problems=_apart(explain_refusal(refused)), untried=why)
+        return Trial(code_hash, problems=problems_of(explain_refusal(refused)), untried=why)
     return Trial(code_hash, form, untried=why)
 
 
@@ -97,7 +98,7 @@ def _try_in(ward: "Ward", load: "Load", most_signals: int) -> Trial:
                 rehearsal.play(state)
             problems = rehearsal.problems
     except StrategyError as error:
-        return Trial(_hash_of(load.source), problems=_apart(str(error)))
+        return Trial(_hash_of(load.source), problems=problems_of(error))
     return Trial(
         _hash_of(load.source),
         form=loaded.form,
@@ -107,12 +108,6 @@ def _try_in(ward: "Ward", load: "Load", most_signals: int) -> Trial:
         signals=signals,
         problems=tuple(problems),
     )
-
-
-def _apart(reason: str) -> tuple[str, ...]:
-    """Return the problems that one reason names, each of which but the first begins with its line."""
-    first, *others = reason.split("; line ")
-    return (first, *(f"line {each}" for each in others))
 
 
 def _hash_of(source: str) -> str:

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from config import load_settings
-from services.commands.backtest_input import load_strategies
 from services.commands.database import embedded_database
 from services.commands.engine_progress import watching
 from services.commands.output import print_json, print_line, print_table, print_warning
+from services.commands.strategies import load
 from services.stop_signal import StopSignal
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _service(
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
     notifications = Notifications(settings.notify_urls)
-    registry, failures = load_strategies(settings)
+    registry, failures = load(settings)
     for failure in failures:
         print_warning(f"not loaded: {failure.file}: {failure.reason}")
     check_request(request, registry)

@@ -10,9 +10,9 @@ import typer
 
 from config import load_settings
 from models.errors import StrategyRejected
-from services.commands.backtest_input import load_strategies
 from services.commands.output import AsJson, print_json, print_line, print_warning
 from services.commands.progress import progress_bar
+from services.commands.strategies import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def parity(
 
     settings = load_settings()
     configure_logging("ERROR", "console")
-    registry, _ = load_strategies(settings)
+    registry, _ = load(settings)
     names = _names(registry, strategies)
     messages = _messages(data, Window(start, end), timeframe)
     with ExitStack() as stack:

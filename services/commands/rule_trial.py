@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import StrategyRejected
+from services.commands.problems import problems_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,5 @@ def try_rules(file: Path, parameters: dict[str, Any]) -> RuleTrial:
         check_strategy(strategy)
         strategy.build("validate", "VALIDATE", None, parameters)
     except StrategyRejected as error:
-        first, *others = str(error).split("; line ")
-        return RuleTrial(problems=(first, *(f"line {each}" for each in others)))
+        return RuleTrial(problems=problems_of(error))
     return RuleTrial(strategy.name, rules.text)

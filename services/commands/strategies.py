@@ -104,7 +104,7 @@ def validate(
 ) -> None:
     """Say whether a strategy in a file can run; if not, what is wrong, where, and what was meant.
 
-    Python is loaded in a sealed process, as it is where it is stored by `strategies put`.
+    Python is tried in a sealed process on a made-up market, as it is by `strategies put`.
     """
     from strategies.folder import RULE_SUFFIXES
 
@@ -142,12 +142,13 @@ def description(strategy: "type[BaseStrategy]") -> dict[str, Any]:
 
 
 def load(settings: Settings) -> tuple["StrategyRegistry", list["LoadFailure"]]:
-    """Return the strategies that a worker with these settings has, and what could not be loaded."""
+    """Return the strategies that a worker with these settings has, and what could not be loaded in time."""
+    from services.history.own_strategies import load_own
     from strategies.registry import StrategyRegistry
 
     registry = StrategyRegistry()
     folder = settings.strategies_path
-    return registry, [] if folder is None else registry.load_folder(folder)
+    return registry, [] if folder is None else load_own(registry, folder)
 
 
 def _row(name: str) -> UUID | None:

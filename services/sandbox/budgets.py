@@ -129,11 +129,11 @@ class Meter:
     def _took_longer(self, seconds: float, now: float) -> bool:
         """Whether the call took longer than that, without the time for which others had the processors."""
         passed = (self._paused_at or now) - self._call_at
-        if self._call_queued is None and passed > LOOK_CLOSER_SECONDS:  # which takes too long for every call
+        if passed <= min(LOOK_CLOSER_SECONDS, seconds):  # to look takes too long for every call
+            return False
+        if self._call_queued is None:
             self._call_queued = queued_seconds(self._pid)
-        if passed <= seconds or self._call_queued is None:
-            return passed > seconds
-        return passed - (queued_seconds(self._pid) - self._call_queued) > seconds
+        return passed > seconds and passed - queued_seconds(self._pid) + self._call_queued > seconds
 
     def signal(self, of_event: int, now: float) -> Ending | None:
         """Count a signal, so many of its event; return why the host is to be killed, if it is."""

@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from tests.faults import measures
-from tests.faults.databases import cursor_of, unfinished_signals
+from tests.faults.databases import unfinished_signals
 from tests.faults.experiment import Terms
-from tests.faults.gateway import Fault
+from tests.faults.hindrances import executed_and_silent, failing, locked
 from tests.faults.result import Result
 from tests.faults.stage import Stage, open_stage
 from tests.gateway_stub import HANG, Answer, Received
@@ -16,11 +16,6 @@ from tests.support import eventually
 
 SYMBOL = "STEP"
 SESSIONS = 5
-NOBODY_WRITES = "BEGIN; LOCK TABLE signals IN EXCLUSIVE MODE"
-END_WAITING_WRITERS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE wait_event_type = 'Lock' AND datname = current_database()
-"""
 
 Reach = Callable[[Stage], AbstractContextManager[None]]
 """Publishes a bar and brings its signals to the step; the block kills the worker; the end clears the way."""
@@ -29,7 +24,7 @@ Reach = Callable[[Stage], AbstractContextManager[None]]
 @contextmanager
 def before_row(stage: Stage) -> Iterator[None]:
     """Decided, and its row not yet written."""
-    with _table_locked(stage):
+    with locked(stage, "signals"):
         stage.feed.publish(SYMBOL)
         eventually(lambda: stage.worker.metric("worker_outbox_pending") == SESSIONS)
         yield
@@ -49,14 +44,7 @@ def after_row(stage: Stage) -> Iterator[None]:
 def after_post_executed(stage: Stage) -> Iterator[None]:
     """The request arrived and was executed, and its reply is never sent."""
     executed = len(stage.gateway.executions)
-
-    def fault(received: Received) -> Answer | None:
-        if received.method == "GET":
-            return None
-        stage.gateway.execute(received)
-        return HANG
-
-    with _failing(stage, fault):
+    with failing(stage, executed_and_silent(stage)):
         stage.feed.publish(SYMBOL)
         eventually(lambda: len(stage.gateway.executions) == executed + SESSIONS)
         yield
@@ -66,7 +54,7 @@ def after_post_executed(stage: Stage) -> Iterator[None]:
 def after_post_lost(stage: Stage) -> Iterator[None]:
     """The request arrived and was forgotten."""
     arrived = len(stage.gateway.arrivals)
-    with _failing(stage, lambda received: HANG if received.method == "POST" else None):
+    with failing(stage, lambda received: HANG if received.method == "POST" else None):
         stage.feed.publish(SYMBOL)
         eventually(lambda: len(stage.gateway.arrivals) == arrived + SESSIONS)
         yield
@@ -84,10 +72,10 @@ def before_mark(stage: Stage) -> Iterator[None]:
         held.append(received.signal_id)
         return Answer(201, stage.gateway.execute(received).body, delay=0.3)
 
-    with _failing(stage, fault):
+    with failing(stage, fault):
         stage.feed.publish(SYMBOL)
         eventually(lambda: len(held) == SESSIONS)
-        with _table_locked(stage):
+        with locked(stage, "signals"):
             eventually(lambda: stage.worker.metric("worker_signals_total", "executed") == told)
             yield
 
@@ -127,23 +115,6 @@ class KillAtStep:
             result.expect(tally.decided == reached, f"{tally.decided} decisions, not {reached}")
             result.figures["repeated posts"] = stage.gateway.repeats
         return result
-
-
-@contextmanager
-def _failing(stage: Stage, fault: Fault) -> Iterator[None]:
-    stage.gateway.fault = fault
-    yield
-    stage.gateway.fault = None
-
-
-@contextmanager
-def _table_locked(stage: Stage) -> Iterator[None]:
-    """Keep everybody from writing signals; who waited for that finds its connection ended."""
-    with cursor_of(stage.database_url) as cursor:
-        cursor.execute(NOBODY_WRITES)
-        yield
-        cursor.execute(END_WAITING_WRITERS)
-        cursor.execute("COMMIT")
 
 
 def _both_gateways(

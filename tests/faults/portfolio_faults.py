@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from tests.faults.databases import signal_statuses
 from tests.faults.experiment import Terms
+from tests.faults.hindrances import executed_and_silent, failing, locked
 from tests.faults.portfolio_stage import (
     SETTINGS,
     SHARES,
     SYMBOLS,
     Portfolio,
-    executed_and_silent,
-    failing,
-    locked,
+    expect_all_executed,
+    killed_at,
 )
-from tests.faults.result import Result, Tally
+from tests.faults.result import Result
 from tests.faults.stage import open_stage
 from tests.gateway_stub import HANG, Answer, Received
 
@@ -121,10 +121,7 @@ class KillPortfolio:
             decided: list[str] = []
             for step in (QUICK_STEPS if terms.quick else STEPS) * terms.rounds:
                 portfolio = Portfolio(stage)
-                with step(portfolio):
-                    killed = time.monotonic()
-                    stage.kill_worker()
-                stage.start_worker()
+                killed = killed_at(stage, step(portfolio))
                 if step is not selling:
                     portfolio.see(portfolio.has_bought)
                     result.recover.append(time.monotonic() - killed)
@@ -135,10 +132,7 @@ class KillPortfolio:
                 result.expect(not wrong, f"{step.__name__}: ordered {', '.join(wrong)}")
                 result.expect(len(orders) == 2 * len(SYMBOLS), f"{step.__name__}: {len(orders)} orders")
                 decided += portfolio.ids()
-            statuses = signal_statuses(stage.database_url)
-            result.expect_nothing_lost(Tally.of(decided, stage.gateway.executions, statuses))
-            result.expect(result.tally.executed == len(decided), "an order was not executed")
-            result.figures["repeated posts"] = stage.gateway.repeats
+            expect_all_executed(stage, decided, result)
         return result
 
 

@@ -1,17 +1,16 @@
-"""One approved portfolio on a stage, read from outside, and ways to hold it up at a step."""
+"""One approved portfolio on a stage, read from outside, and its worker killed at a step."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 from tests.acceptance.conftest import trade
-from tests.faults.databases import cursor_of
-from tests.faults.gateway import Fault
-from tests.faults.kill_steps import END_WAITING_WRITERS
+from tests.faults.databases import cursor_of, signal_statuses
+from tests.faults.result import Result, Tally
 from tests.faults.stage import Stage
-from tests.gateway_stub import HANG, Answer, Received
 from tests.sample_approvals import approval_message
 from tests.support import eventually
 
@@ -87,34 +86,21 @@ class Portfolio:
         return self.rows("status, positions", "strategy_executions") == [("stopped", {})]
 
 
-def executed_and_silent(stage: Stage) -> Fault:
-    """Execute what is asked, and leave whoever asked without an answer."""
-
-    def fault(received: Received) -> Answer | None:
-        if received.method == "GET":
-            return None
-        stage.gateway.execute(received)
-        return HANG
-
-    return fault
+def killed_at(stage: Stage, step: AbstractContextManager[None]) -> float:
+    """Kill the worker at a step, and start the next one; return when it was killed, in monotonic seconds."""
+    with step:
+        killed = time.monotonic()
+        stage.kill_worker()
+    stage.start_worker()
+    return killed
 
 
-@contextmanager
-def failing(stage: Stage, fault: Fault) -> Iterator[None]:
-    """Have the gateway fail so for a while."""
-    stage.gateway.fault = fault
-    yield
-    stage.gateway.fault = None
-
-
-@contextmanager
-def locked(stage: Stage, table: str) -> Iterator[None]:
-    """Keep everybody from writing into a table; who waited for that finds its connection ended."""
-    with cursor_of(stage.database_url) as cursor:
-        cursor.execute(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE")
-        yield
-        cursor.execute(END_WAITING_WRITERS)
-        cursor.execute("COMMIT")
+def expect_all_executed(stage: Stage, decided: Sequence[str], result: Result) -> None:
+    """Expect every order that was decided to have been executed, once."""
+    statuses = signal_statuses(stage.database_url)
+    result.expect_nothing_lost(Tally.of(decided, stage.gateway.executions, statuses))
+    result.expect(result.tally.executed == len(decided), "an order was not executed")
+    result.figures["repeated posts"] = stage.gateway.repeats
 
 
 def _orders(side: str, reason: str) -> str:

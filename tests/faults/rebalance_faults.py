@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from threading import Event
 
-from tests.faults.databases import signal_statuses
 from tests.faults.experiment import Terms
+from tests.faults.hindrances import executed_and_silent, failing, locked
 from tests.faults.portfolio_stage import (
     SECONDS,
     SETTINGS,
     SYMBOLS,
     Portfolio,
-    executed_and_silent,
-    failing,
-    locked,
+    expect_all_executed,
+    killed_at,
 )
-from tests.faults.result import Result, Tally
-from tests.faults.stage import Stage, open_stage
-from tests.gateway_stub import HANG, Answer, Received
+from tests.faults.result import Result
+from tests.faults.stage import open_stage
+from tests.gateway_stub import Answer, Received
 
 RISEN = 150.25
 CAPITAL, SHARE = Decimal(100_000), Decimal("0.2")
@@ -134,7 +133,7 @@ def buy_ordered(portfolio: Rebalanced) -> Iterator[None]:
 @contextmanager
 def buy_executed(portfolio: Rebalanced) -> Iterator[None]:
     """The buy executed, and nobody told of it."""
-    with failing(portfolio.stage, _silent_about_buys(portfolio.stage)):
+    with failing(portfolio.stage, executed_and_silent(portfolio.stage, "BUY")):
         portfolio.rise()
         portfolio.see(lambda: portfolio.executions("BUY", "rebalance"))
         yield
@@ -162,10 +161,7 @@ class KillRebalancing:
             for step in (QUICK_STEPS if terms.quick else STEPS) * terms.rounds:
                 portfolio = Rebalanced(stage)
                 portfolio.buy_in()
-                with step(portfolio):
-                    killed = time.monotonic()
-                    stage.kill_worker()
-                stage.start_worker()
+                killed = killed_at(stage, step(portfolio))
                 portfolio.see(portfolio.is_rebalanced)
                 result.recover.append(time.monotonic() - killed)
                 portfolio.watch_for(FURTHER_SECONDS)
@@ -175,21 +171,8 @@ class KillRebalancing:
                 portfolio.stop()
                 portfolio.see(portfolio.has_sold)
                 decided += portfolio.ids()
-            statuses = signal_statuses(stage.database_url)
-            result.expect_nothing_lost(Tally.of(decided, stage.gateway.executions, statuses))
-            result.expect(result.tally.executed == len(decided), "an order was not executed")
-            result.figures["repeated posts"] = stage.gateway.repeats
+            expect_all_executed(stage, decided, result)
         return result
-
-
-def _silent_about_buys(stage: Stage) -> Callable[[Received], Answer | None]:
-    def fault(received: Received) -> Answer | None:
-        if received.method == "GET" or received.json["action"] != "BUY":
-            return None
-        stage.gateway.execute(received)
-        return HANG
-
-    return fault
 
 
 PROMISE = "A portfolio killed while it rebalances sells and buys once, and ends on its targets"
