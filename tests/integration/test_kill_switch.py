@@ -49,11 +49,7 @@ def test_a_halt_is_known_when_start_returns_and_ends_with_a_resume(redis_url: st
         made.says(None)
         made.board.halt("another", "")
         made.says("another")
-        assert [each if each is None else each.reason for each in made.told] == [
-            "fire drill",
-            None,
-            "another",
-        ]
+    assert [each if each is None else each.reason for each in made.told] == ["fire drill", None, "another"]
 
 
 def test_whatever_is_in_the_key_is_a_halt(redis_url: str) -> None:
