@@ -15,6 +15,8 @@ from services.commands.stored_code import Parameter, check_symbol, parameters_of
 LONGEST_NAME = 100
 PYTHON = "python"
 
+# Who puts the same at the same moment waits, and then finds the row.
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 FIND = """
     SELECT strategy_id::text FROM strategies
     WHERE name = %s AND symbol = %s AND (python_code IS NOT NULL OR strategy_type = %s)
@@ -87,7 +89,7 @@ def put(
         content, described = _code(settings, file, symbol, parameters, untried=untried)
     else:
         content, described = _rules(file, parameters)
-    strategy_id, replaced = _store(settings, (name, symbol), content)
+    strategy_id, replaced = store(settings, (name, symbol), content)
     if as_json:
         print_json({"strategy_id": strategy_id, "replaced": replaced, **described})
     else:
@@ -121,8 +123,11 @@ def _refuse(file: Path, problems: tuple[str, ...]) -> None:
         raise CommandFailed(f"{file}: {'; '.join(problems)}")
 
 
-def _store(settings: Settings, named: tuple[str, str], content: Content) -> tuple[str, bool]:
-    """Write the row; return its id, and whether it was there."""
+def store(settings: Settings, named: tuple[str, str], content: Content) -> tuple[str, bool]:
+    """Write the row of this name and symbol; return its id, and whether it was there.
+
+    Raises ConfigError without a DATABASE_URL, CommandFailed where it cannot be written.
+    """
     from hashlib import sha256
 
     from services.commands.peers import CommandFailed
@@ -137,6 +142,7 @@ def _store(settings: Settings, named: tuple[str, str], content: Content) -> tupl
     database = Database(settings.database_url, size=1)
     try:
         with database.transaction() as cursor:
+            cursor.execute(ONE_AT_A_TIME, (json.dumps(("strategies", *named)),))
             cursor.execute(FIND, (*named, STORED_RULES))
             if found := cursor.fetchone():
                 cursor.execute(UPDATE, (*row, found[0]))

@@ -153,14 +153,24 @@ class Meter:
         """Tell whether so many signals are too many of one event, whatever was sent at others."""
         return of_event > min(self._budgets.signals_per_event, self._budgets.signals_per_second)
 
-    def line(self, now: float) -> tuple[bool, Ending | None]:
-        """Count a log line; return whether it is kept, and why the host is to be killed, if it is."""
+    def line(self, of_event: int, now: float, *, is_past: bool) -> tuple[bool, Ending | None]:
+        """Count a log line, so many of its event; return whether it is kept, and why the host is to end.
+
+        Events of the past come as fast as the host answers them: a rate that they break is not its fault.
+        """
         self._refresh(now)
-        self._lines += 1
         most = self._budgets.log_lines_per_second
-        if self._lines <= LOG_PATIENCE * most:
-            return self._lines <= most, None
-        return False, Ending(Cause.FLOOD, f"it logged more than {LOG_PATIENCE * most} lines in a second")
+        kept = self._lines < most
+        self._lines += kept or not is_past
+        if self._lines > LOG_PATIENCE * most:
+            return False, Ending(Cause.FLOOD, f"it logged more than {LOG_PATIENCE * most} lines in a second")
+        if self.is_flood_of_lines(of_event):
+            return False, Ending(Cause.FLOOD, f"it logged more than {LOG_PATIENCE * most} lines at one event")
+        return kept, None
+
+    def is_flood_of_lines(self, of_event: int) -> bool:
+        """Tell whether so many log lines are too many of one event, whatever was logged at others."""
+        return of_event > LOG_PATIENCE * self._budgets.log_lines_per_second
 
     def _refresh(self, now: float) -> None:
         if now - self._rated_at >= RATE_SECONDS:

@@ -123,8 +123,7 @@ class Conversation:
     def tell_alone(self, told: Told) -> None:
         """Tell one thing now, while nothing is under way."""
         if self.wire is not None:
-            self.journal.note([told])
-            told.version = self.link.code_hash
+            self.journal.note([told], self.link.code_hash)
             self._tell(self.wire, [told])
 
     def write(self) -> None:
@@ -176,15 +175,14 @@ class Conversation:
     def _next_batch(self) -> list[Told]:
         """Return what is told next, all of it of the past or none."""
         link = self.link
+        self._hearing.is_again = bool(self._again)
         if self._again:
             return _taken(self._again)
         link.lagging = len(link.queue) > LAGGING_EVENTS
         if link.lagging:
             link.conflated += conflate(link.queue)
         batch = _taken(link.queue)
-        self.journal.note(batch)
-        for told in batch:
-            told.version = link.code_hash
+        self.journal.note(batch, link.code_hash)
         if link.live and self.journal.wants_state:
             link.queue.appendleft(Told(GetState()))
         return batch

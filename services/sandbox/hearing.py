@@ -18,8 +18,8 @@ Said = Done | Decided | LogLine | Failed | State
 class Hearing:
     """The batch under way, whose first event has the number `first`.
 
-    `ending` is why the host is to be killed for what it said; once it is `live`, so that it can, nothing is
-    heard after that.
+    `is_again` if another host was told of it before. `ending` is why the host is to be killed for what it
+    said; once it is `live`, so that it can, nothing is heard after that.
     """
 
     def __init__(self, journal: Journal, meter: Meter, open_signals: tuple[str, ...]) -> None:
@@ -28,8 +28,11 @@ class Hearing:
         self.first = 1
         self.ending: Ending | None = None
         self.live = False
+        self.is_again = False
         self._meter = meter
         self._open_signals = frozenset(open_signals)
+        self._logs_at: Told | None = None
+        self._lines = 0
 
     def hear(self, said: Said) -> Answer | None:
         """Take an answer; return it as it is to be handed on, or None. Raises ProtocolViolation."""
@@ -91,8 +94,12 @@ class Hearing:
         return told, said
 
     def _line(self, told: Told, said: LogLine) -> Answer | None:
-        kept, ending = self._meter.line(time.monotonic())
-        self._end(told, ending)
+        if told is not self._logs_at:
+            self._logs_at, self._lines = told, 0
+        self._lines += 1
+        is_past = self.is_again or told.warm_up
+        kept, ending = self._meter.line(self._lines, time.monotonic(), is_past=is_past)
+        self._end(told, ending, spoils=self._meter.is_flood_of_lines(self._lines))
         return (told, said) if kept and not told.silent and not told.done else None
 
     def _failed_or_state(self, told: Told, said: Failed | State) -> Answer | None:

@@ -43,9 +43,10 @@ class Journal:
         self._asked_at = 0
         self.is_current = False
 
-    def note(self, told: Iterable[Told]) -> None:
-        """Keep what is told now."""
+    def note(self, told: Iterable[Told], version: str) -> None:
+        """Keep what code with this hash is told now."""
         for each in told:
+            each.version = version
             self._numbered += 1
             self.is_current = False
             each.number = self._numbered

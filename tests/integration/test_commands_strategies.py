@@ -1,10 +1,14 @@
 """`strategies list|show`: what a worker with these settings can start by name, and what it could not load."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from config import Settings
 from models.errors import StrategyRejected
+from services.commands.put import Content, store
 from services.db_client import Database
 from services.strategy_source import StrategyRecipe, StrategySource
 from strategies.base_strategy import BaseStrategy
@@ -283,6 +287,20 @@ def test_rules_are_put_and_run_with_their_parameters(tmp_path: Path, database_ur
     again = put(file, database_url)
     assert (again.json["replaced"], again.json["strategy_id"]) == (True, row)
     assert (found(database_url, row).name, found(database_url, row).parameters.level) == ("OTHER", 10)
+
+
+def test_what_is_put_by_many_at_once_is_one_row(database_url: str) -> None:
+    settings, together = Settings(database_url=database_url), Barrier(8)
+
+    def put_one(number: int) -> tuple[str, bool]:
+        content = Content("python", {"number": number}, "def on_bar(bar): pass")
+        together.wait()
+        return store(settings, ("mine", "AAPL"), content)
+
+    with ThreadPoolExecutor(8) as threads:
+        stored = list(threads.map(put_one, range(8)))
+    assert len({row for row, _ in stored}) == 1
+    assert sorted(replaced for _, replaced in stored) == [False] + [True] * 7
 
 
 def test_the_code_of_a_row_is_tried_when_it_is_inspected(tmp_path: Path, database_url: str) -> None:

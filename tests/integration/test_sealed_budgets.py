@@ -52,6 +52,13 @@ def on_bar(bar):
     for _ in range(3):
         send_signal("BUY", 1.0, 1.0)
 """
+# Three such bars are more than the patience of a second.
+TALKATIVE = """
+def on_bar(bar):
+    for _ in range(400):
+        print("so it goes")
+    send_signal("BUY", 1.0, 1.0)
+"""
 GREEDY = "list(bytearray(1 << 20) for _ in range(1 << 20))"
 SIGNALS_PER_EVENT = 50
 SIGNALS_PER_SECOND = 20
@@ -170,6 +177,23 @@ def test_an_event_that_breaks_the_rate_by_itself_is_not(
     world.until(lambda: world.sealed("alone").link.restarts == 1)
     world.settle()
     assert [each.timestamp.minute for each in world.sent] == [2] * SIGNALS_PER_SECOND + [3]
+
+
+def test_an_event_that_only_met_a_broken_rate_of_log_lines_is_told_to_the_next_host(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.sandbox.budgets.RATE_SECONDS", 60.0)
+    world = SealedWorld(ward, TALKATIVE)
+    world.manager.start_session("AAPL", "counting", "talkative")
+    world.deliver()
+    for minute in range(4):
+        world.bar(minute)
+    world.until(lambda: world.sealed("talkative").link.restarts == 1)
+    assert "lines in a second" in str(world.described("talkative")["reason"])
+    world.settle()
+    assert [each.timestamp.minute for each in world.sent] == [0, 1, 2, 3]
+    assert ward.strikes.quarantined("talkative") is None
+    assert world.sealed("talkative").link.restarts == 1
 
 
 def test_a_host_that_takes_more_than_its_share_of_a_core_ends(monkeypatch: pytest.MonkeyPatch) -> None:
