@@ -1,6 +1,5 @@
 """The composition root: builds the worker, starts it, keeps it, and stops it, in one readable order."""
 
-import gc
 import time
 from collections import Counter
 
@@ -9,6 +8,7 @@ import structlog
 from config import Settings
 from models.execution import PartialFill
 from services.allocation_limit import AllocationLimit
+from services.collector import Collector
 from services.control_listener import ControlListener
 from services.data_consumer import DataConsumer
 from services.database_check import DatabaseCheck
@@ -47,9 +47,6 @@ from services.worker_parts import (
     worker_name,
 )
 from services.worker_view import Shown, WorkerView
-
-# New objects until the collector looks for cycles among them, and such looks until the next older ones.
-COLLECT_AFTER = (1_000, 5, 5)
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +91,7 @@ class Worker:
             self._data.mark = self._risk.desk.mark
         self._data.long_event_seconds = deadline
         memory = AllocationLimit(settings.memory_step_mb << 20)
+        self._collector = Collector()
         self._supervisor = Supervisor(turn, self._data.take_over, deadline, memory)
         self._main_thread = MainThread(HandlerAlarm(turn, deadline), self._data.read_here, self._stop)
         table = SessionTable(self._database) if self._database else None
@@ -116,7 +114,7 @@ class Worker:
     def run(self, stop: StopSignal) -> int:
         """Work until asked to stop; return the exit code. For the main thread: it reads the market data."""
         self._start()
-        keep_what_is_here()
+        self._collector.start()
         return self._main_thread.run(stop)
 
     def _start(self) -> None:
@@ -170,6 +168,7 @@ class Worker:
         self._data.stop(_left(deadline))
         self._ward.stop(_left(deadline))
         self._supervisor.stop(_left(deadline))
+        self._collector.stop(_left(deadline))
         self._risk.stop(_left(_halfway(deadline)))
         self._dead_letters.stop(_left(deadline))
         if self._database_check is not None:
@@ -251,18 +250,6 @@ class Worker:
             outbox_pending=lambda: self._desk.pending,
             feed_age_seconds=self._router.feed_age,
         )
-
-
-def keep_what_is_here() -> None:
-    """Have the collector look no more at what is here now, and more often at what comes.
-
-    Every lost connection leaves cycles behind. They would wait for a look at everything, which is rare where
-    so much stays, and holds up all threads for as long as it takes.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.collect()  # of next to nothing: how much there was the last time decides when it looks again
-    gc.set_threshold(*COLLECT_AFTER)
 
 
 def _left(moment: float) -> float:

@@ -14,7 +14,8 @@ import structlog
 from services.sandbox.long_calls import Host, LongCalls
 from services.telemetry.health import Heartbeat
 
-TICK_SECONDS = 0.025
+TICK_SECONDS = 0.005
+LOOKS_SHARE = 10
 IDLE_SECONDS = 1.0
 LATE_SECONDS = 0.25
 WAKE_BYTES = 4096
@@ -70,6 +71,7 @@ class Exchange:
         self._asleep = False
         self._stopping = False
         self._looked_at = self._shared_at = 0.0
+        self._look_after = TICK_SECONDS
         self._thread = Thread(target=self._run, name="sandbox-io", daemon=True)
 
     def start(self) -> None:
@@ -151,12 +153,14 @@ class Exchange:
             self._due.popleft().pump()
 
     def _look(self, now: float) -> None:
-        if now - self._looked_at >= TICK_SECONDS:
-            is_late = now - self._looked_at > LATE_SECONDS  # the machine held us up, so perhaps them too
-            self._looked_at = now
+        if now - self._looked_at >= self._look_after:
+            passed, self._looked_at = now - self._looked_at, now
+            is_late = passed > LATE_SECONDS + self._look_after  # the machine held us up, so perhaps them too
             for talk in list(self.busy):
                 talk.look(now, is_late=is_late)
             self._long_calls.look([talk.wire for talk in self.busy if talk.wire is not None])
+            # Where very many are busy, no more than a tenth of the time is spent on looks.
+            self._look_after = max(TICK_SECONDS, LOOKS_SHARE * (time.monotonic() - now))
         if now - self._shared_at >= SHARE_LOOK_SECONDS:
             self._shared_at = now
             for talk in list(self._talks.values()):

@@ -7,7 +7,7 @@ from services.sandbox.budgets import Budgets, Meter
 from services.sandbox.client import HostProcess
 from services.sandbox.protocol import FrameReader, FromHost, decode_from_host
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 16 * 1024  # at a time: who floods its channel is not read to its end while others wait
 NANOSECONDS = 1e9
 
 

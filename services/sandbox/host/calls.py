@@ -92,8 +92,8 @@ class Caller:
         """Answer every event of a batch; what an event brings is said before the next one is begun."""
         self._warm_up = batch.warm_up
         for self._seq, event in enumerate(batch.events, batch.first):
-            self._call(event)
             self._channel.flush()
+            self._call(event)
         self._channel.say(Done(seq=self._seq))
         self._channel.flush()
 
