@@ -99,6 +99,11 @@ class Conversation:
             self._again = deque([first])
             self._hall.exchange.enter(self)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the host, if there is one, has answered market data."""
+        return self.wire is None or self._hearing.is_known
+
     def fileno(self) -> int:
         """Return the descriptor of the channel."""
         return -1 if self.wire is None else self.wire.process.channel.fileno()
@@ -178,9 +183,7 @@ class Conversation:
         self._hearing.is_again = bool(self._again)
         if self._again:
             return _taken(self._again)
-        link.lagging = len(link.queue) > LAGGING_EVENTS
-        if link.lagging:
-            link.conflated += conflate(link.queue)
+        relieve(link)
         batch = _taken(link.queue)
         self.journal.note(batch, link.code_hash)
         if link.live and self.journal.wants_state:
@@ -190,8 +193,7 @@ class Conversation:
     def _tell(self, wire: Wire, batch: list[Told]) -> None:
         self._hearing.under_way = batch
         self._hall.exchange.busy.add(self)
-        encode = self._hall.encoder.encode
-        events = [encode(told.event) for told in batch]
+        events = [self._hall.encoder.encode(told.event) for told in batch]
         self._send(wire, batch_frame(self._hearing.first, events, warm_up=batch[0].warm_up))
 
     def _send(self, wire: Wire, data: bytes) -> None:
@@ -256,6 +258,13 @@ def in_order(again: list[Told], asked: list[Told]) -> list[Told]:
         places = (place for place, each in enumerate(told) if each.number > question.number)
         told.insert(next(places, len(told)), question)
     return told
+
+
+def relieve(link: Link) -> None:
+    """Leave out trades for newer ones where too much waits for a host."""
+    link.lagging = len(link.queue) > LAGGING_EVENTS
+    if link.lagging:
+        link.conflated += conflate(link.queue)
 
 
 def conflate(queue: deque[Told]) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from services.sandbox.long_calls import Host, LongCalls
+from services.sandbox.newcomers import Newcomers
 from services.telemetry.health import Heartbeat
 
 TICK_SECONDS = 0.005
@@ -30,6 +31,10 @@ class Talk(Protocol):
     @property
     def wire(self) -> Host | None:
         """The host that runs, whose calls may have to take turns; None where there is none."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the host has answered market data; until then it is a newcomer."""
 
     def fileno(self) -> int:
         """Return the descriptor of the channel."""
@@ -68,6 +73,7 @@ class Exchange:
         self._calls: deque[Callable[[], None]] = deque()
         self._talks: dict[int, Talk] = {}
         self._long_calls = LongCalls()
+        self._newcomers: Newcomers[Talk] = Newcomers()
         self._asleep = False
         self._stopping = False
         self._looked_at = self._shared_at = 0.0
@@ -104,8 +110,9 @@ class Exchange:
 
     def leave(self, descriptor: int) -> None:
         """Serve a talk no more, before its channel is closed. On the thread."""
-        if self._talks.pop(descriptor, None) is not None:
+        if (talk := self._talks.pop(descriptor, None)) is not None:
             self._selector.unregister(descriptor)
+            self._newcomers.leave(talk)
 
     def wants_to_write(self, talk: Talk, *, wants: bool) -> None:
         """Have `talk.write()` called when its channel takes more, or no more. On the thread."""
@@ -132,7 +139,8 @@ class Exchange:
         self._serve_due()
         self._asleep = True
         waits = not self._due and not self._calls
-        ready = self._selector.select((TICK_SECONDS if self.busy else IDLE_SECONDS) if waits else 0)
+        hurries = self.busy or self._newcomers
+        ready = self._selector.select((TICK_SECONDS if hurries else IDLE_SECONDS) if waits else 0)
         self._asleep = False
         for key, events in ready:
             if key.data is None:
@@ -144,15 +152,26 @@ class Exchange:
                 talk.write()
             if events & selectors.EVENT_READ and self._talks.get(key.fd) is talk:
                 talk.read()
+                self._release(talk)
         self._look(time.monotonic())
 
     def _serve_due(self) -> None:
         while self._calls:
             self._calls.popleft()()
         while self._due:
-            self._due.popleft().pump()
+            talk = self._due.popleft()
+            if talk.is_known or self._newcomers.may_begin(talk, time.monotonic()):
+                talk.pump()
+                self._release(talk)
+
+    def _release(self, talk: Talk) -> None:
+        """Let the next newcomer begin where this one is none any more, or has nothing to answer."""
+        if self._newcomers and (talk.is_known or talk not in self.busy):
+            self._newcomers.leave(talk)
 
     def _look(self, now: float) -> None:
+        if self._newcomers:
+            self._due.extend(self._newcomers.next(now))
         if now - self._looked_at >= self._look_after:
             passed, self._looked_at = now - self._looked_at, now
             is_late = passed > LATE_SECONDS + self._look_after  # the machine held us up, so perhaps them too

@@ -2,6 +2,7 @@
 
 import time
 
+from models.market_data import Bar, Trade
 from models.signal import Decision
 from services.sandbox.budgets import Meter
 from services.sandbox.ending import Cause, Ending
@@ -18,8 +19,9 @@ Said = Done | Decided | LogLine | Failed | State
 class Hearing:
     """The batch under way, whose first event has the number `first`.
 
-    `is_again` if another host was told of it before. `ending` is why the host is to be killed for what it
-    said; once it is `live`, so that it can, nothing is heard after that.
+    The host `is_known` once it has answered market data. `is_again` if another host was told of the batch
+    before. `ending` is why the host is to be killed for what it said; once it is `live`, so that it can,
+    nothing is heard after that.
     """
 
     def __init__(self, journal: Journal, meter: Meter, open_signals: tuple[str, ...]) -> None:
@@ -28,7 +30,7 @@ class Hearing:
         self.first = 1
         self.ending: Ending | None = None
         self.live = False
-        self.is_again = False
+        self.is_again = self.is_known = False
         self._meter = meter
         self._open_signals = frozenset(open_signals)
         self._logs_at: Told | None = None
@@ -71,6 +73,7 @@ class Hearing:
         if told is not self.under_way[-1]:
             raise ProtocolViolation(f"event {said.seq} is not the last of its batch")
         self.first += len(self.under_way)
+        self.is_known = self.is_known or isinstance(told.event, Bar | Trade)
         for each in self.under_way:
             each.done = True
         self.under_way = []

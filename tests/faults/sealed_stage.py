@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from threading import Event, Lock
 from typing import Any
 
@@ -68,13 +69,13 @@ def publish(stage: Stage, symbols: Sequence[str], per_second: float, seconds: fl
         _pause.wait(0.005)
 
 
-def answer_times(stage: Stage, keys: Sequence[str], since: float) -> list[float]:
-    """Seconds from publishing a bar to the arrival of the signal that a session sent in answer."""
+def answer_times(stage: Stage, keys: Sequence[str], since: float, until: float = inf) -> list[float]:
+    """Seconds from publishing a bar, between these moments, to the arrival of the signal in answer to it."""
     return [
         stage.gateway.arrivals[signal_id] - at
         for key in keys
         for minute, at in stage.feed.published[_symbol(key)].items()
-        if at >= since
+        if since <= at < until
         and (signal_id := derive_signal_id(key, bar_identity(_symbol(key), minute), 0))
         in stage.gateway.arrivals
     ]
