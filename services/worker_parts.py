@@ -23,6 +23,7 @@ from services.leases.keeper import LeaseHooks, LeaseKeeper
 from services.leases.process import this_process
 from services.leases.table import LeaseTable
 from services.mailbox import Mailbox
+from services.own_strategies import load_own
 from services.risk.guard import Guard
 from services.sandbox.budgets import Budgets
 from services.sandbox.opening import open_sandbox
@@ -128,7 +129,7 @@ def make_source(
     """Return where strategies are found, the operator's own among them. Raises StrategyRejected."""
     strategies = StrategyRegistry()
     if settings.strategies_path is not None:
-        for failure in strategies.load_folder(settings.strategies_path):
+        for failure in load_own(strategies, settings.strategies_path):
             log.error("strategy_file_refused", file=failure.file, reason=failure.reason)
     strategies.get(settings.default_strategy)
     for name in strategies.names():

@@ -143,7 +143,7 @@ def description(strategy: "type[BaseStrategy]") -> dict[str, Any]:
 
 def load(settings: Settings) -> tuple["StrategyRegistry", list["LoadFailure"]]:
     """Return the strategies that a worker with these settings has, and what could not be loaded in time."""
-    from services.history.own_strategies import load_own
+    from services.own_strategies import load_own
     from strategies.registry import StrategyRegistry
 
     registry = StrategyRegistry()

@@ -16,7 +16,7 @@ from models.execution import ExecutionReport
 from models.market_data import Bar, Trade
 from models.session import Lifecycle, SessionState
 from models.signal import Signal
-from services.history.author_calls import alarm
+from services.author_calls import alarm
 from services.history.backtest_run import BacktestRun, Ended
 from services.history.broker import PaperBroker
 from services.history.casting import identities, make_session, start, warm_up

@@ -10,7 +10,7 @@ from typing import Any
 from models.errors import StrategyCrashed
 from models.market_data import Bar, Trade
 from models.session import AssetType, SessionIdentity, SessionState
-from services.history.author_calls import Candidate, alarm, contained
+from services.author_calls import Candidate, alarm, contained
 from services.history.options import BacktestOptions
 from services.session import Session, SessionHost
 from services.turn import Turn

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from services.history.backtest import Event
 from services.history.child_process import end_with_parent
 from services.history.options import BacktestOptions
-from services.history.own_strategies import load_own
 from services.history.sweep import Task, Trial, attempt
+from services.own_strategies import load_own
 from services.telemetry.logs import configure_logging
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import StrategyRegistry

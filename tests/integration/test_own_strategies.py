@@ -1,11 +1,16 @@
-"""An operator's own files as history loads them: one whose import never ends costs what is in it alone."""
+"""An operator's own files: one whose import never ends costs what is in it alone."""
 
 from pathlib import Path
 
 import pytest
 
-from services.history import own_strategies
-from services.history.own_strategies import load_own
+from config import Settings
+from models.errors import StrategyRejected
+from services import own_strategies
+from services.freezes.suspects import Suspects
+from services.own_strategies import load_own
+from services.strategy_source import StrategyRecipe
+from services.worker_parts import make_source, make_ward
 from strategies.registry import StrategyRegistry
 from tests.integration.command_line import command
 
@@ -45,6 +50,14 @@ def test_a_file_whose_import_hangs_is_named_with_its_line_and_the_others_are_loa
     ]
     assert "fine" in registry.names()
     assert "looping" not in registry.names()
+
+
+def test_a_worker_starts_without_it(folder: Path) -> None:
+    settings = Settings(strategies_path=folder)
+    source = make_source(settings, None, Suspects(), make_ward(settings, None))
+    assert isinstance(source.find("fine", "AAPL"), StrategyRecipe)
+    with pytest.raises(StrategyRejected, match="looping"):
+        source.find("looping", "AAPL")
 
 
 def test_a_backtest_of_another_one_goes_on_and_one_of_it_says_why_not(folder: Path) -> None:

@@ -21,7 +21,7 @@ from services.history.engine.one_run import run_one
 from services.history.engine.plan import EngineOptions, RunPlan
 from services.history.engine.result import RunResult, SymbolReport
 from services.history.engine.universe import SymbolSlice
-from services.history.own_strategies import load_own
+from services.own_strategies import load_own
 from services.session import explain
 from strategies.registry import StrategyRegistry
 

@@ -1,4 +1,4 @@
-"""An author's code in a backtest: timed as live, and its errors in words where no session contains them."""
+"""An author's code where no session contains it: timed all the same, and its errors in words."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

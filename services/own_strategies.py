@@ -1,4 +1,4 @@
-"""An operator's own strategies as history loads them: a file whose import hangs costs what is in it alone."""
+"""An operator's own strategies: a file whose import hangs costs what is in it alone."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,7 +6,7 @@ from types import ModuleType
 
 from models.errors import StrategyTimedOut
 from models.session import Lifecycle, SessionIdentity
-from services.history.author_calls import Candidate, alarm
+from services.author_calls import Candidate, alarm
 from services.turn import Turn
 from strategies.folder import Import, LoadFailure
 from strategies.registry import StrategyRegistry
