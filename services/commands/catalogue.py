@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from services.commands.code_trial import Trial
-    from services.intake.inspector import StrategyInspector
+    from services.intake.inspector import Analysis, StrategyInspector
     from services.intake.repository import CatalogueRow, StrategyRepository
 
 COLUMNS = ("strategy id", "symbol", "type", "score", "win rate", "drawdown", "evaluated", "runs")
 
 
 def list_catalogue(wanted: dict[str, Any], *, as_json: bool) -> None:
-    """Print the active rows that fit, best first."""
+    """Print the active rows that fit, best first; `inspect` tries the code of those that have some."""
     settings = load_settings()
     inspector = inspector_of(settings)
     with repository_of(settings) as repository:
@@ -40,13 +40,20 @@ def list_catalogue(wanted: dict[str, Any], *, as_json: bool) -> None:
                     each.performance["win_rate"],
                     each.performance["max_drawdown"],
                     each.strategy.last_evaluated_at,
-                    "yes" if each.runnable else "no",
+                    _runs(each),
                 )
                 for each in analyses
             ),
         )
     else:
         print_line("no strategies in the catalogue fit")
+
+
+def _runs(analysis: "Analysis") -> str:
+    """Say whether a row runs, as far as that is known without running stored code."""
+    if not analysis.runnable:
+        return "no"
+    return "untried" if analysis.strategy.has_code else "yes"
 
 
 def inspect(

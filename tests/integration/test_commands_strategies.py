@@ -289,6 +289,19 @@ def test_rules_are_put_and_run_with_their_parameters(tmp_path: Path, database_ur
     assert (found(database_url, row).name, found(database_url, row).parameters.level) == ("OTHER", 10)
 
 
+def test_a_list_says_that_it_has_not_tried_stored_code(tmp_path: Path, database_url: str) -> None:
+    (tmp_path / "mine.py").write_text("def on_bar(bar): pass\n")
+    (tmp_path / "mine.yaml").write_text(RULES)
+    for file in ("mine.py", "mine.yaml"):
+        named = ("--name", file, "--symbol", "AAPL")
+        assert command("strategies", "put", str(tmp_path / file), *named, DATABASE_URL=database_url).code == 0
+    listed = command(
+        "strategies", "list", "--symbol", "AAPL", DATABASE_URL=database_url, COLUMNS="200"
+    ).output
+    assert [line.count("untried") for line in listed.splitlines() if "python" in line] == [1]
+    assert [line.count("yes") for line in listed.splitlines() if "RULES" in line] == [1]
+
+
 def test_what_is_put_by_many_at_once_is_one_row(database_url: str) -> None:
     settings, together = Settings(database_url=database_url), Barrier(8)
 
