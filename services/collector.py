@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 # What comes and goes is looked at as often as that; at everything never, but by the thread.
 COLLECT_AFTER = (1_000, 5, 1_000_000)
-LEAST_SECONDS = 60.0
+LEAST_SECONDS, MOST_SECONDS = 60.0, 900.0
 SHARE = 2_000
 
 
@@ -40,12 +40,12 @@ class Collector:
             self._thread.join(timeout)
 
     def pause(self, took: float) -> float:
-        """Return for how many seconds not to look after a look that took so many."""
-        return max(self._least_seconds, SHARE * took)
+        """Return for how many seconds not to look after a look that computed for so many."""
+        return max(self._least_seconds, min(SHARE * took, MOST_SECONDS))
 
     def _run(self) -> None:
         took = 0.0
         while not self._stop.wait(self.pause(took)):
-            began = time.monotonic()
+            began = time.thread_time()
             gc.collect()
-            took = time.monotonic() - began
+            took = time.thread_time() - began

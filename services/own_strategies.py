@@ -11,7 +11,8 @@ from services.turn import Turn
 from strategies.folder import Import, LoadFailure
 from strategies.registry import StrategyRegistry
 
-IMPORT_SECONDS = 20.0  # a library may take some; less than a process of the engine has to begin in
+# A library may take some; it is less than a process of the engine has to begin in.
+IMPORT_SECONDS = 20.0
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 LOADING = SessionIdentity(
@@ -24,25 +25,26 @@ LOADING = SessionIdentity(
 )
 
 
-def load_own(registry: StrategyRegistry, folder: Path) -> list[LoadFailure]:
+def load_own(registry: StrategyRegistry, folder: Path, seconds: float | None = None) -> list[LoadFailure]:
     """Add the strategies of a folder to a registry; return what could not be loaded, and why.
 
-    In a process's main thread the import of each file is interrupted after 20 seconds. Raises ConfigError
-    where the folder cannot be read.
+    In a process's main thread the import of each file is interrupted after so many seconds, 20 by default.
+    Raises ConfigError where the folder cannot be read.
     """
+    limit = seconds or IMPORT_SECONDS
     turn = Turn()
 
     def timed(load: Import) -> ModuleType:
         try:
             try:
-                turn.session, turn.event = Candidate(LOADING, IMPORT_SECONDS), Lifecycle("start", LONG_AGO)
+                turn.session, turn.event = Candidate(LOADING, limit), Lifecycle("start", LONG_AGO)
                 return load()
             finally:
                 turn.session = None  # what comes now must not be interrupted
         except StrategyTimedOut as error:
             turn.session = None
-            told = StrategyTimedOut(f"its import took longer than {IMPORT_SECONDS:g} s")
+            told = StrategyTimedOut(f"its import took longer than {limit:g} s")
             raise told.with_traceback(error.__traceback__) from None
 
-    with alarm(turn, IMPORT_SECONDS):
+    with alarm(turn, limit):
         return registry.load_folder(folder, timed)

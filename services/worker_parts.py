@@ -43,6 +43,9 @@ from services.strategy_source import StrategySource
 from services.telemetry.metrics import SignalMetrics
 from strategies.registry import StrategyRegistry
 
+# A machine that has just started may be slow, and a worker that started without a file has to be restarted.
+IMPORT_SECONDS = 60.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -129,7 +132,7 @@ def make_source(
     """Return where strategies are found, the operator's own among them. Raises StrategyRejected."""
     strategies = StrategyRegistry()
     if settings.strategies_path is not None:
-        for failure in load_own(strategies, settings.strategies_path):
+        for failure in load_own(strategies, settings.strategies_path, IMPORT_SECONDS):
             log.error("strategy_file_refused", file=failure.file, reason=failure.reason)
     strategies.get(settings.default_strategy)
     for name in strategies.names():

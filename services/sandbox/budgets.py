@@ -156,7 +156,7 @@ class Meter:
     def line(self, of_event: int, now: float, *, is_past: bool) -> tuple[bool, Ending | None]:
         """Count a log line, so many of its event; return whether it is kept, and why the host is to end.
 
-        Events of the past come as fast as the host answers them: a rate that they break is not its fault.
+        Events of the past come as fast as the host answers them: that they break a rate is not its end.
         """
         self._refresh(now)
         most = self._budgets.log_lines_per_second

@@ -94,15 +94,15 @@ class Conversation:
             other._leave(new)  # noqa: SLF001 — one of our own kind
             other.wire = None
             hearing = Hearing(self.journal, new.meter, other.link.load.open_signals)
-            hearing.first = other._hearing.first  # noqa: SLF001
+            hearing.first, hearing.is_known = other._hearing.first, other._hearing.is_known  # noqa: SLF001
             self.wire, self.killed_for, self._hearing = new, None, hearing
             self._again = deque([first])
             self._hall.exchange.enter(self)
 
     @property
     def is_known(self) -> bool:
-        """Whether the host, if there is one, has answered market data."""
-        return self.wire is None or self._hearing.is_known
+        """Whether it is no newcomer: its host starts, is gone, or has answered market data."""
+        return self.wire is None or not self.link.live or self._hearing.is_known
 
     def fileno(self) -> int:
         """Return the descriptor of the channel."""
@@ -146,7 +146,7 @@ class Conversation:
         if not wire.is_open:
             self._hall.exchange.leave(self.fileno())  # it has ended, which is told by its zygote
         else:
-            self.pump()
+            self._hall.exchange.schedule(self)
 
     def look(self, now: float, *, is_late: bool) -> None:
         """Hold the call under way to its budgets."""

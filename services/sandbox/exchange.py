@@ -16,6 +16,7 @@ from services.sandbox.newcomers import Newcomers
 from services.telemetry.health import Heartbeat
 
 TICK_SECONDS = 0.005
+MOST_TICK_SECONDS = 0.1
 LOOKS_SHARE = 10
 IDLE_SECONDS = 1.0
 LATE_SECONDS = 0.25
@@ -34,7 +35,7 @@ class Talk(Protocol):
 
     @property
     def is_known(self) -> bool:
-        """Whether the host has answered market data; until then it is a newcomer."""
+        """Whether it may be told something at any time; else its host is a newcomer."""
 
     def fileno(self) -> int:
         """Return the descriptor of the channel."""
@@ -173,14 +174,19 @@ class Exchange:
         if self._newcomers:
             self._due.extend(self._newcomers.next(now))
         if now - self._looked_at >= self._look_after:
-            passed, self._looked_at = now - self._looked_at, now
-            is_late = passed > LATE_SECONDS + self._look_after  # the machine held us up, so perhaps them too
+            is_late = now - self._looked_at > LATE_SECONDS  # the machine held us up, so perhaps them too
+            self._looked_at, computed = now, time.thread_time()
             for talk in list(self.busy):
                 talk.look(now, is_late=is_late)
             self._long_calls.look([talk.wire for talk in self.busy if talk.wire is not None])
             # Where very many are busy, no more than a tenth of the time is spent on looks.
-            self._look_after = max(TICK_SECONDS, LOOKS_SHARE * (time.monotonic() - now))
+            self._look_after = pause_after(time.thread_time() - computed)
         if now - self._shared_at >= SHARE_LOOK_SECONDS:
             self._shared_at = now
             for talk in list(self._talks.values()):
                 talk.look_at_share(now)
+
+
+def pause_after(computed: float) -> float:
+    """Return the seconds until the next look after one that computed for so long."""
+    return min(max(TICK_SECONDS, LOOKS_SHARE * computed), MOST_TICK_SECONDS)

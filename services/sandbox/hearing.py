@@ -33,16 +33,17 @@ class Hearing:
         self.is_again = self.is_known = False
         self._meter = meter
         self._open_signals = frozenset(open_signals)
-        self._logs_at: Told | None = None
-        self._lines = 0
+        self._at = self._lines = 0  # how many events of the batch are answered; how often this one logged
 
     def hear(self, said: Said) -> Answer | None:
         """Take an answer; return it as it is to be handed on, or None. Raises ProtocolViolation."""
         if self._is_over:
             return None
         index = said.seq - self.first
-        if not 0 <= index < len(self.under_way):
+        if not self._at <= index < len(self.under_way):
             raise ProtocolViolation(f"an answer to event {said.seq}, which is not under way")
+        if index > self._at:
+            self._at, self._lines = index, 0
         told = self.under_way[index]
         if isinstance(said, Done):
             return self._done(told, said)
@@ -73,6 +74,7 @@ class Hearing:
         if told is not self.under_way[-1]:
             raise ProtocolViolation(f"event {said.seq} is not the last of its batch")
         self.first += len(self.under_way)
+        self._at = self._lines = 0
         self.is_known = self.is_known or isinstance(told.event, Bar | Trade)
         for each in self.under_way:
             each.done = True
@@ -97,8 +99,6 @@ class Hearing:
         return told, said
 
     def _line(self, told: Told, said: LogLine) -> Answer | None:
-        if told is not self._logs_at:
-            self._logs_at, self._lines = told, 0
         self._lines += 1
         is_past = self.is_again or told.warm_up
         kept, ending = self._meter.line(self._lines, time.monotonic(), is_past=is_past)

@@ -5,6 +5,7 @@ would be theirs until each was seen to compute for long.
 """
 
 import os
+from itertools import islice
 from typing import Generic, TypeVar
 
 PATIENCE_SECONDS = 0.01
@@ -31,10 +32,10 @@ class Newcomers(Generic[Talk]):
     def may_begin(self, talk: Talk, now: float) -> bool:
         """Tell whether a newcomer may be told something now; if not, it waits to be among the `next`."""
         if talk not in self._answering:
-            if len(self._answering) >= self._at_once:
-                self._waiting[talk] = None
+            self._waiting[talk] = None
+            if talk not in self.next(now):
                 return False
-            self._waiting.pop(talk, None)
+            del self._waiting[talk]
             self._answering[talk] = now
         return True
 
@@ -44,11 +45,7 @@ class Newcomers(Generic[Talk]):
         self._waiting.pop(talk, None)
 
     def next(self, now: float) -> list[Talk]:
-        """Return who waits no more and may try again."""
+        """Return who may begin now, of those who wait; in the order in which they came."""
         for talk in [each for each, since in self._answering.items() if now - since > PATIENCE_SECONDS]:
             del self._answering[talk]
-        free = self._at_once - len(self._answering)
-        going = list(self._waiting)[: max(free, 0)]
-        for talk in going:
-            del self._waiting[talk]
-        return going
+        return list(islice(self._waiting, self._at_once - len(self._answering)))

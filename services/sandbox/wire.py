@@ -49,25 +49,13 @@ class Wire:
             del self._outgoing[:sent]
 
     def read(self) -> Iterator[FromHost]:
-        """Yield what the host has said. Raises ProtocolViolation."""
-        try:
-            received = self.process.channel.recv(READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            received = b""
-        self.is_open = bool(received)
-        for body in self._reader.feed(received):
-            yield decode_from_host(body)
+        """Yield what the host has said, but no more than a part. Raises ProtocolViolation."""
+        yield from self._understand(self._receive())
 
     def read_to_the_end(self) -> Iterator[FromHost]:
         """Yield the last words of a host that has ended. Raises ProtocolViolation."""
-        heard = True
-        while self.is_open and heard:
-            heard = False
-            for said in self.read():
-                heard = True
-                yield said
+        while received := self._receive():
+            yield from self._understand(received)
 
     def computed(self) -> float:
         """Return for how many processor seconds the call under way has computed, when last looked at."""
@@ -95,3 +83,18 @@ class Wire:
         """Return the event that the host says it is at, or 0, and since when (monotonic seconds)."""
         number, since = self.process.page.under_way() or (0, time.monotonic_ns())
         return number, since / NANOSECONDS
+
+    def _receive(self) -> bytes:
+        """Take the next bytes; none where there are none now, or, when it is no more open, ever."""
+        try:
+            received = self.process.channel.recv(READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            received = b""
+        self.is_open = bool(received)
+        return received
+
+    def _understand(self, received: bytes) -> Iterator[FromHost]:
+        for body in self._reader.feed(received):
+            yield decode_from_host(body)

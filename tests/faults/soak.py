@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 
@@ -213,15 +214,11 @@ def _judge_growth(samples: Sequence[Sample], result: Result) -> None:
 
 def _fewest(samples: Sequence[Sample]) -> Iterator[Sample]:
     """Yield the least of each part: while requests hang there are more threads, which go again."""
-    size = max(len(samples) // PARTS, 1)
-    for first in range(0, len(samples), size):
-        part = samples[first : first + size]
-        yield Sample(
-            part[0].at,
-            min(each.memory_kib for each in part),
-            min(each.threads for each in part),
-            min(each.descriptors for each in part),
-        )
+    ends = [len(samples) * part // PARTS for part in range(PARTS + 1)]
+    for first, end in pairwise(ends):
+        part = samples[first:end]
+        threads, descriptors = min(each.threads for each in part), min(each.descriptors for each in part)
+        yield Sample(part[0].at, part[0].memory_kib, threads, descriptors)
 
 
 def _slope(samples: Sequence[Sample], values: Sequence[float]) -> float:

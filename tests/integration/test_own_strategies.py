@@ -6,7 +6,7 @@ import pytest
 
 from config import Settings
 from models.errors import StrategyRejected
-from services import own_strategies
+from services import own_strategies, worker_parts
 from services.freezes.suspects import Suspects
 from services.own_strategies import load_own
 from services.strategy_source import StrategyRecipe
@@ -27,6 +27,7 @@ BARS = "symbol,date,open,high,low,close,volume\nAAPL,2026-01-05,1,1,1,1,1\nAAPL,
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(own_strategies, "IMPORT_SECONDS", 0.3)
+    monkeypatch.setattr(worker_parts, "IMPORT_SECONDS", 0.3)
     own = tmp_path / "own"
     own.mkdir()
     (own / "a_loop.py").write_text(GOOD.format(name="Looping") + "\nwhile True: pass\n")

@@ -69,7 +69,8 @@ def test_what_is_here_at_the_start_is_looked_at_no_more(started: Callable[[float
 def test_a_look_that_took_long_is_not_repeated_soon() -> None:
     collector = Collector(60.0)
     assert collector.pause(0.0) == 60.0
-    assert collector.pause(0.5) == 1_000.0
+    assert collector.pause(0.1) == 200.0
+    assert collector.pause(5.0) == 900.0
 
 
 def test_what_is_kept_by_the_hundred_thousand_is_not_looked_at() -> None:

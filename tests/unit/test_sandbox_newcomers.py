@@ -39,11 +39,12 @@ def test_who_has_ended_while_it_waited_is_not_waited_for() -> None:
     assert newcomers.next(0.0) == ["c"]
 
 
-def test_a_place_that_another_took_meanwhile_is_waited_for_again() -> None:
+def test_who_comes_later_does_not_begin_before_those_who_wait() -> None:
     newcomers = Newcomers[str](at_once=1)
-    assert [newcomers.may_begin(each, 0.0) for each in "ab"] == [True, False]
+    assert [newcomers.may_begin(each, 0.0) for each in "abc"] == [True, False, False]
     newcomers.leave("a")
-    assert newcomers.next(0.0) == ["b"]
-    assert [newcomers.may_begin(each, 0.0) for each in "cb"] == [True, False]
+    assert [newcomers.may_begin(each, 0.0) for each in "dcb"] == [False, False, True]
+    newcomers.leave("b")
+    assert [newcomers.may_begin(each, 0.0) for each in "dc"] == [False, True]
     newcomers.leave("c")
-    assert newcomers.next(0.0) == ["b"]
+    assert newcomers.next(0.0) == ["d"]
