@@ -10,6 +10,7 @@ import pytest
 
 from services.db_client import Database
 from tests.acceptance.conftest import LiveWorker, StartWorker
+from tests.faults.databases import unfinished_signals
 from tests.gateway_stub import GatewayStub
 from tests.integration.command_line import command
 from tests.support import eventually
@@ -42,6 +43,11 @@ def gateway() -> Iterator[GatewayStub]:
 def settings(tmp_path: Path, gateway: GatewayStub, database_url: str) -> dict[str, str]:
     (tmp_path / "orders_volume.py").write_text(ORDERS_VOLUME)
     return {"STRATEGIES_PATH": str(tmp_path), "GATEWAY_URL": gateway.url, "DATABASE_URL": database_url}
+
+
+def ends_are_written(database_url: str) -> None:
+    """Wait until the row of every signal that has ended says so."""
+    eventually(lambda: unfinished_signals(database_url) == 0, message="every end has its row")
 
 
 def rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
@@ -89,6 +95,7 @@ def test_what_is_over_a_limit_is_reduced_or_refused_also_after_a_crash(
     url = settings["DATABASE_URL"]
     expected = [("order_size", "refused", "s1")] * 2 + [("position_size", "reduced", "s1")]
     eventually(lambda: risk_events(url) == expected, message="every event has its row")
+    ends_are_written(url)
     refused = rows(url, "SELECT reason, attempts FROM signals WHERE status = 'refused' ORDER BY number")
     assert refused == [
         ("order_size: the order is worth 150750.00, over the limit of 100000.00", 0),
@@ -120,6 +127,7 @@ def test_a_daily_loss_halts_what_grows_until_somebody_resumes(
     url = settings["DATABASE_URL"]
     halted = "SELECT account FROM risk_state WHERE halted_reason IS NOT NULL ORDER BY account"
     eventually(lambda: rows(url, halted) == [("*",), ("sessions",)], message="the halt is saved")
+    ends_are_written(url)  # else the next one has to ask about them
     os.kill(worker.process.pid, signal.SIGKILL)
     again = start_worker(RISK_ENABLED="true", **settings)
     eventually(lambda: again.sessions().get("s1", {}).get("state") == "RUNNING", message="s1 is back")
