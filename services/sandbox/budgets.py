@@ -67,7 +67,8 @@ class Meter:
         self._signals = self._lines = 0
 
     def allow(self, seconds: float) -> None:
-        """Let calls compute for as long as the code asks for, within limits."""
+        """Let calls compute for as long as the code asks for, within limits; loading is no call's."""
+        self.idle()
         given = self._budgets
         more = min(seconds, given.most_cpu_seconds) - given.cpu_seconds
         if more > 0:
