@@ -92,6 +92,10 @@ class Exchange:
         self._wake()
         if self._thread.ident is not None:
             self._thread.join(timeout)
+        if not self._thread.is_alive():  # only now: who wakes the thread must not meet a closed descriptor
+            self._selector.close()
+            os.close(self._reader)
+            os.close(self._writer)
 
     def schedule(self, talk: Talk) -> None:
         """Have `talk.pump()` called soon."""
@@ -131,9 +135,6 @@ class Exchange:
                 self._turn()
             except Exception:  # whatever one host brings about, the others are served
                 log.exception("sandbox_io_failed")
-        self._selector.close()
-        os.close(self._reader)
-        os.close(self._writer)
 
     def _turn(self) -> None:
         self.heartbeat.beat()
