@@ -18,7 +18,7 @@ class Collector:
     """Has what is there at the start looked at no more, and the rest once in `least_seconds` or more.
 
     Every lost connection and every ended session leaves cycles behind, so that somebody has to look; but one
-    second in two thousand is enough to spend on it.
+    second in two thousand is enough to spend on it, as long as that is once in MOST_SECONDS.
     """
 
     def __init__(self, least_seconds: float = LEAST_SECONDS) -> None:

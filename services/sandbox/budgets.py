@@ -66,11 +66,14 @@ class Meter:
         self._rated_at = now
         self._signals = self._lines = 0
 
-    def allow(self, seconds: float) -> None:
-        """Let calls compute for as long as the code asks for, within limits; loading is no call's."""
+    def loaded(self, deadline: float) -> None:
+        """Count calls from now on: what it took to load is none's.
+
+        They may compute for the `deadline` that the code declares, in seconds, or 0, within limits.
+        """
         self.idle()
         given = self._budgets
-        more = min(seconds, given.most_cpu_seconds) - given.cpu_seconds
+        more = min(deadline, given.most_cpu_seconds) - given.cpu_seconds
         if more > 0:
             self._budgets = replace(
                 given,

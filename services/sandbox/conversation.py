@@ -227,7 +227,7 @@ class Conversation:
             self._send(wire, frame(self.link.load))
         elif isinstance(said, Loaded):
             wire.loaded = True
-            wire.meter.allow((said.deadline_ms or 0) / 1000)
+            wire.meter.loaded((said.deadline_ms or 0) / 1000)
             self.journal.warmup_bars = said.warmup_bars
             if self.link.live:
                 self._again, self.link.condition = deque(in_order(self.journal.again(), self._asked)), None

@@ -155,7 +155,9 @@ class Exchange:
             if events & selectors.EVENT_READ and self._talks.get(key.fd) is talk:
                 talk.read()
                 self._release(talk)
-        self._look(time.monotonic())
+        now = time.monotonic()
+        self._due.extend(self._newcomers.next(now))
+        self._look(now)
 
     def _serve_due(self) -> None:
         while self._calls:
@@ -172,8 +174,6 @@ class Exchange:
             self._newcomers.leave(talk)
 
     def _look(self, now: float) -> None:
-        if self._newcomers:
-            self._due.extend(self._newcomers.next(now))
         if now - self._looked_at >= self._look_after:
             is_late = now - self._looked_at > LATE_SECONDS  # the machine held us up, so perhaps them too
             self._looked_at, computed = now, time.thread_time()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import statistics
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -90,14 +89,12 @@ class SealedAbusers:
                 start_sealed(stage, row, [symbol for symbol in bad if abuses[symbol] == name], "bad")
             began = time.monotonic()
             struck = self._measure(stage, keys, ([*good, *bad], rate, seconds))
-            worst = p99(answer_times(stage, keys, began, began + ENDING_SECONDS))
+            worst = measures.p99(answer_times(stage, keys, began, began + ENDING_SECONDS))
             result.figures |= {"p99 alone in ms": 1e3 * calm, "p99 among abusers in ms": 1e3 * struck}
             result.figures["p99 while they are ended, in ms"] = 1e3 * worst
             result.recover.append(struck)
-            result.expect_in_time(
-                worst <= SLOWER_WHILE_ENDED * calm,
-                f"p99 {worst / calm:.1f} times as long at the worst",
-            )
+            ratio = worst / calm
+            result.expect_in_time(ratio <= SLOWER_WHILE_ENDED, f"p99 {ratio:.1f} times as long at the worst")
             result.expect_in_time(struck <= SLOWER_AT_MOST * calm, f"p99 {struck / calm:.1f} times as long")
             self._judge(stage, keys, abuses, result)
         return result
@@ -108,7 +105,7 @@ class SealedAbusers:
         began = time.monotonic()
         publish(stage, symbols, rate, seconds)
         measures.settle(stage)
-        return p99(answer_times(stage, keys, began))
+        return measures.p99(answer_times(stage, keys, began))
 
     def _judge(self, stage: Stage, keys: list[str], abuses: dict[str, str], result: Result) -> None:
         """Expect every abuser to be ended soon, with a reason, and every good session to be left alone."""
@@ -133,11 +130,6 @@ class SealedAbusers:
         )
         result.figures["ends"] = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items()))
         result.expect(stage.worker.get("/health").status_code == 200, "/health is not 200")
-
-
-def p99(times: list[float]) -> float:
-    """The time that one in a hundred exceeds."""
-    return statistics.quantiles(times, n=100)[-1]
 
 
 @dataclass(frozen=True)

@@ -193,11 +193,12 @@ def _judge_growth(samples: Sequence[Sample], result: Result) -> None:
     """Expect no growth after the warm-up; memory takes as long to settle as the long form lasts."""
     steady = samples[int(len(samples) * WARM_UP) :]
     minutes = (steady[-1].at - steady[0].at) / 60
-    kept = list(_fewest(steady))
+    parts = _parts(steady)  # of each the fewest: while requests hang there are more threads, which go again
+    began = [part[0] for part in parts]
     slopes = {
         "memory": _slope(steady, [each.memory_kib for each in steady]),
-        "threads": _slope(kept, [each.threads for each in kept]),
-        "descriptors": _slope(kept, [each.descriptors for each in kept]),
+        "threads": _slope(began, [min(each.threads for each in part) for part in parts]),
+        "descriptors": _slope(began, [min(each.descriptors for each in part) for part in parts]),
     }
     last = steady[2 * len(steady) // 3 :]
     result.figures["slope of memory at the end KiB/min"] = _slope(last, [each.memory_kib for each in last])
@@ -212,13 +213,10 @@ def _judge_growth(samples: Sequence[Sample], result: Result) -> None:
     result.expect_in_time(grown <= MEMORY_ALLOWED, f"memory grew by {grown:.1%} in {minutes:.0f} minutes")
 
 
-def _fewest(samples: Sequence[Sample]) -> Iterator[Sample]:
-    """Yield the least of each part: while requests hang there are more threads, which go again."""
+def _parts(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
+    """Cut what was seen into PARTS of one length."""
     ends = [len(samples) * part // PARTS for part in range(PARTS + 1)]
-    for first, end in pairwise(ends):
-        part = samples[first:end]
-        threads, descriptors = min(each.threads for each in part), min(each.descriptors for each in part)
-        yield Sample(part[0].at, part[0].memory_kib, threads, descriptors)
+    return [samples[first:end] for first, end in pairwise(ends)]
 
 
 def _slope(samples: Sequence[Sample], values: Sequence[float]) -> float:

@@ -14,15 +14,8 @@ from services.strategy_source import StrategySource
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import StrategyRegistry, shipped_rules
 from strategies.rule_strategy import RuleStrategy
+from tests.sample_rules import RULES
 from tests.unit.strategy_driver import FIRST, bars_of, play
-
-RULE = """
-name: MINE
-parameters:
-  level: {type: int, from: 5, to: 50, default: 10}
-entry: close > level
-exit: close < level
-"""
 
 
 @pytest.fixture
@@ -63,7 +56,7 @@ def test_a_row_of_every_discovered_type_runs_with_its_own_parameters(database: D
 
 
 def test_a_row_that_brings_its_rules_trades_by_them(database: Database) -> None:
-    strategy = started(database, "RULES", {"rules": RULE, "parameters": {"level": 20}})
+    strategy = started(database, "RULES", {"rules": RULES, "parameters": {"level": 20}})
     assert isinstance(strategy, RuleStrategy)
     orders = [(number, action) for number, action, *_ in play(strategy, bars_of([15, 21, 19]))]
     assert orders == [(1, "BUY"), (2, "SELL")]
@@ -74,8 +67,8 @@ def test_a_row_that_brings_its_rules_trades_by_them(database: Database) -> None:
     [
         ("SMA_RS", {}, "did you mean 'SMA_RSI'"),
         ("SMA_RSI", {"rsiPeriod": 99}, "rsiPeriod is 99; it must be at most 21"),
-        ("RULES", {"rules": RULE.replace("close > level", "close > levl")}, "line 5: entry, column 9"),
-        ("RULES", {"rules": RULE, "parameters": {"level": 99}}, "level is 99; it must be at most 50"),
+        ("RULES", {"rules": RULES.replace("close > level", "close > levl")}, "line 5: entry, column 9"),
+        ("RULES", {"rules": RULES, "parameters": {"level": 99}}, "level is 99; it must be at most 50"),
     ],
 )
 def test_a_row_that_cannot_run_says_why(

@@ -14,14 +14,7 @@ from services.strategy_source import StrategyRecipe, StrategySource
 from strategies.base_strategy import BaseStrategy
 from strategies.registry import StrategyRegistry
 from tests.integration.command_line import Ended, command
-
-RULES = """
-name: MINE
-parameters:
-  level: {type: int, from: 5, to: 50, default: 10}
-entry: close > level
-exit: close < level
-"""
+from tests.sample_rules import RULES
 
 
 def put(file: Path, database_url: str, *words: str) -> Ended:

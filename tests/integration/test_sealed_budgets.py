@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 import pytest
@@ -112,15 +112,21 @@ def test_a_host_without_memory_ends_and_goes_on_after_what_ended_it(busy_ward: W
     ended_and_gone_on(busy_ward, GREEDY, "memory")
 
 
-def ended_and_gone_on(ward: Ward, statement: str, reason: str) -> SealedWorld:
-    """Have the second of four bars end the host for this reason, and the next host be told of the others."""
-    world, key = SealedWorld(ward, COUNTING.format(statement)), statement
+def ended_once(ward: Ward, source: str, key: str, minutes: Iterable[int], reason: str) -> SealedWorld:
+    """Tell a session of these bars, which end its host for this reason, and wait until it starts again."""
+    world = SealedWorld(ward, source)
     world.manager.start_session("AAPL", "counting", key)
     world.deliver()
-    for minute in (1, 2, 3, 4):
+    for minute in minutes:
         world.bar(minute)
     world.until(lambda: world.sealed(key).link.restarts == 1)
     assert reason in str(world.described(key)["reason"])
+    return world
+
+
+def ended_and_gone_on(ward: Ward, statement: str, reason: str) -> SealedWorld:
+    """Have the second of four bars end the host for this reason, and the next host be told of the others."""
+    world = ended_once(ward, COUNTING.format(statement), statement, (1, 2, 3, 4), reason)
 
     def told() -> list[int]:
         return [each.timestamp.minute for each in world.sent if "seen" in each.metadata]
@@ -128,7 +134,7 @@ def ended_and_gone_on(ward: Ward, statement: str, reason: str) -> SealedWorld:
     world.until(lambda: len(told()) == 3)
     world.settle()
     assert told() == [1, 3, 4]
-    assert world.described(key)["reason"] is None
+    assert world.described(statement)["reason"] is None
     return world
 
 
@@ -151,13 +157,7 @@ def test_an_event_that_only_met_a_broken_rate_is_told_to_the_next_host(
     busy_ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.sandbox.budgets.RATE_SECONDS", 60.0)
-    world = SealedWorld(busy_ward, THRICE)
-    world.manager.start_session("AAPL", "counting", "rate")
-    world.deliver()
-    for minute in range(12):
-        world.bar(minute)
-    world.until(lambda: world.sealed("rate").link.restarts == 1)
-    assert "signals in a second" in str(world.described("rate")["reason"])
+    world = ended_once(busy_ward, THRICE, "rate", range(12), "signals in a second")
     world.settle()
     assert [each.timestamp.minute for each in world.sent] == [
         minute for minute in range(12) for _ in range(3)
@@ -169,12 +169,8 @@ def test_an_event_that_breaks_the_rate_by_itself_is_not(
     busy_ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.sandbox.budgets.RATE_SECONDS", 60.0)
-    world = SealedWorld(busy_ward, COUNTING.format("while True: send_signal('BUY', 1.0, 1.0)"))
-    world.manager.start_session("AAPL", "counting", "alone")
-    world.deliver()
-    for minute in (2, 3):
-        world.bar(minute)
-    world.until(lambda: world.sealed("alone").link.restarts == 1)
+    source = COUNTING.format("while True: send_signal('BUY', 1.0, 1.0)")
+    world = ended_once(busy_ward, source, "alone", (2, 3), "signals in a second")
     world.settle()
     assert [each.timestamp.minute for each in world.sent] == [2] * SIGNALS_PER_SECOND + [3]
 
@@ -183,13 +179,7 @@ def test_an_event_that_only_met_a_broken_rate_of_log_lines_is_told_to_the_next_h
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.sandbox.budgets.RATE_SECONDS", 60.0)
-    world = SealedWorld(ward, TALKATIVE)
-    world.manager.start_session("AAPL", "counting", "talkative")
-    world.deliver()
-    for minute in range(4):
-        world.bar(minute)
-    world.until(lambda: world.sealed("talkative").link.restarts == 1)
-    assert "lines in a second" in str(world.described("talkative")["reason"])
+    world = ended_once(ward, TALKATIVE, "talkative", range(4), "lines in a second")
     world.settle()
     assert [each.timestamp.minute for each in world.sent] == [0, 1, 2, 3]
     assert ward.strikes.quarantined("talkative") is None

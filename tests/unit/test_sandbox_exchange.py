@@ -110,3 +110,13 @@ def test_looks_take_a_tenth_of_the_time_at_most_and_are_never_far_apart() -> Non
     assert pause_after(0.004) == pytest.approx(0.04)
     assert pause_after(3.0) == MOST_TICK_SECONDS
     assert exchange.LATE_SECONDS > 2 * MOST_TICK_SECONDS
+
+
+def test_it_ends_however_soon_it_sees_that_it_should() -> None:
+    for _ in range(300):
+        served = Exchange()
+        talk = SomeTalk(served, [], "busy")
+        served.busy.add(talk)  # so that it looks around all the time
+        served.start()
+        served.stop(5)
+        talk.close()

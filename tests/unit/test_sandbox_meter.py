@@ -2,9 +2,10 @@
 
 import os
 
-from services.sandbox.budgets import LOG_PATIENCE, Budgets, Meter
+from services.sandbox.budgets import LOG_PATIENCE, Budgets, Meter, processor_seconds
 
 MOST = 3
+LOADING_SECONDS = 0.1
 PATIENCE = LOG_PATIENCE * MOST
 
 
@@ -35,3 +36,13 @@ def test_so_many_log_lines_at_one_event_of_the_past_end_the_host() -> None:
     _, ending = meter().line(PATIENCE + 1, 0.5, is_past=True)
     assert ending is not None
     assert ending.reason == f"it logged more than {PATIENCE} lines at one event"
+
+
+def test_what_it_took_to_load_is_no_call_s() -> None:
+    counted = Meter(Budgets(), os.getpid(), 0.0)
+    loading = processor_seconds(os.getpid()) + LOADING_SECONDS
+    while processor_seconds(os.getpid()) < loading:
+        pass
+    counted.loaded(0.0)
+    counted.watch(1, 0.0, 10.0)
+    assert counted.computed < LOADING_SECONDS
